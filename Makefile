@@ -1,0 +1,43 @@
+# `make` alone lists what there is.
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := client common conf edge server
+
+.PHONY: help setup run test lint format bench clean
+
+help: ## List the commands.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with the pinned packages and this project.
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: setup ## Train FedPhD on the embedded digits: pictures and a report in runs/.
+	$(BIN)/fedphd $(ARGS)
+
+test: setup ## Run the tests.
+	$(BIN)/pytest $(ARGS)
+
+lint: setup ## Check style, types, docstrings and spelling.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/interrogate --quiet $(PACKAGES)
+	$(BIN)/codespell
+
+format: setup ## Put the code into the project's format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Measure aggregation, packing and a round's overhead.
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the environment and caches; runs/ stays.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist
