@@ -1,0 +1,6 @@
+"""Reading images: five kinds of source behind one face, `ImageSet`."""
+
+from common.data.images import ImageSet, check_fits
+from common.data.loading import Split, load
+
+__all__ = ["ImageSet", "Split", "check_fits", "load"]

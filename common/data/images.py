@@ -1,0 +1,128 @@
+"""A set of labelled images, held in memory or decoded from files when asked for."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from common.config import ModelConfig
+from common.errors import SettingError
+
+Pixels = NDArray[np.uint8]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet(ABC):
+    """Images of one shape, each of one class.
+
+    Attributes
+    ----------
+    labels : NDArray[int64]
+        Class number of each image, shape (N,), read-only.
+    class_names : tuple[str, ...]
+        Name of each class.
+    shape : tuple[int, int, int]
+        (C, H, W) of every image.
+    """
+
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    shape: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        # A set is shared by all who load it in one process.
+        self.labels.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def images(self, indices: Indices | None = None) -> Pixels:
+        """Give the images at `indices`, or all, as an array of the caller's own.
+
+        Returns
+        -------
+        NDArray[uint8]
+            Shape (n, C, H, W), values 0 to 255, in the order of `indices`.
+
+        Raises
+        ------
+        SettingError
+            If a file that holds one of them cannot be decoded.
+        """
+
+    @abstractmethod
+    def subset(self, indices: Indices) -> Self:
+        """Make the set of the images at `indices`, in that order, with the same classes."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayImages(ImageSet):
+    """Images in memory: `pixels` has shape (N, C, H, W)."""
+
+    pixels: Pixels
+
+    def images(self, indices: Indices | None = None) -> Pixels:
+        """Copy the images at `indices`, or all."""
+        return self.pixels.copy() if indices is None else self.pixels[indices]
+
+    def subset(self, indices: Indices) -> Self:
+        """Copy the images at `indices` to a set of their own."""
+        return replace(self, labels=self.labels[indices], pixels=self.pixels[indices])
+
+
+@dataclass(frozen=True, eq=False)
+class FolderImages(ImageSet):
+    """Images in files: `paths` has shape (N,). Each call of `images` decodes those asked for."""
+
+    paths: NDArray[np.str_]
+
+    def images(self, indices: Indices | None = None) -> Pixels:
+        """Decode the images at `indices`, or all: shorter side resized, middle cut out, RGB."""
+        from torchvision.transforms import CenterCrop, Compose, Resize  # noqa: PLC0415  (imports torch)
+
+        crop = Compose([Resize(self.shape[1]), CenterCrop(self.shape[1])])
+        chosen = self.paths if indices is None else self.paths[indices]
+        decoded = np.empty((len(chosen), *self.shape), np.uint8)
+        for target, path in zip(decoded, chosen, strict=True):
+            try:
+                with Image.open(path) as image:
+                    target[...] = np.moveaxis(np.asarray(crop(image.convert("RGB"))), 2, 0)
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                raise SettingError("data.path", path, f"cannot be read ({error}); mend or remove this image") from None
+        return decoded
+
+    def subset(self, indices: Indices) -> Self:
+        """List the files at `indices` in a set of their own."""
+        return replace(self, labels=self.labels[indices], paths=self.paths[indices])
+
+
+def check_fits(images: ImageSet, model: ModelConfig) -> None:
+    """Check that a U-Net takes images of this shape.
+
+    Raises
+    ------
+    SettingError
+        If the U-Net's `in_channels` and `sample_size` are not the images' (C, H, W).
+    """
+    side = model.unet.get("sample_size")
+    expected = (model.unet.get("in_channels"), *(side if isinstance(side, Sequence) else (side, side)))
+    if expected == images.shape:
+        return
+    channels, height, width = images.shape
+    size = height if height == width else f"[{height},{width}]"
+    raise SettingError(
+        "model",
+        model.name,
+        f"expects {_by(expected)} (CxHxW), the images are {_by(images.shape)}; use a model with "
+        f"unet.in_channels={channels} and unet.sample_size={size}, or other data",
+    )
+
+
+def _by(shape: Sequence[object]) -> str:
+    return "x".join(map(str, shape))

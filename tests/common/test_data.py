@@ -1,0 +1,481 @@
+import gzip
+import hashlib
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.datasets import CIFAR10, FashionMNIST
+
+from common.config import DataConfig, ModelConfig
+from common.data import check_fits, load
+from common.errors import SettingError
+
+TEST_DATA = Path(os.environ.get("FEDPHD_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+RNG = np.random.default_rng(7)
+
+
+def random_pixels(*shape):
+    return RNG.integers(0, 256, shape, np.uint8)
+
+
+def save(path, **arrays):
+    np.savez_compressed(path, **arrays)
+    return DataConfig(kind="npz", path=path, holdout=0.25)
+
+
+# --- digits ------------------------------------------------------------------------------------
+
+
+def test_digits_split_scale_and_type():
+    train, holdout = (load(DataConfig(kind="digits"), split, 0) for split in ("train", "holdout"))
+    assert (len(train), len(holdout)) == (1500, 297)
+    for images in (train, holdout):
+        assert images.shape == (1, 8, 8)
+        assert images.class_names == tuple("0123456789")
+        assert images.labels.dtype == np.int64
+        assert images.images().dtype == np.uint8
+        assert images.images().shape == (len(images), 1, 8, 8)
+    # The first image's first row in the file is 0 0 5 13 9 1 0 0, and v * 255 / 16 = 79.7, 207.2,
+    # 143.4, 15.9; the brightest pixel of the set is 16, and 16 * 255 / 16 = 255.
+    assert train.images()[0, 0, 0].tolist() == [0, 0, 80, 207, 143, 16, 0, 0]
+    assert train.labels[:5].tolist() == [0, 1, 2, 3, 4]
+    assert train.images().max() == 255
+
+
+def test_chosen_images_come_in_the_asked_order_and_are_the_callers_own():
+    digits = load(DataConfig(kind="digits"), "train", 0)
+    whole = digits.images()
+    chosen = digits.images(np.array([5, 2, 5]))
+    np.testing.assert_array_equal(chosen, whole[[5, 2, 5]])
+    whole[:], chosen[:] = 0, 0
+    assert digits.images().max() == 255
+    with pytest.raises(ValueError, match="read-only"):
+        digits.labels[0] = 3
+
+
+def test_loading_again_gives_the_same_object():
+    assert load(DataConfig(kind="digits"), "train", 0) is load(DataConfig(kind="digits"), "train", 0)
+
+
+def test_digits_need_no_torch():
+    code = (
+        "import sys; from common.config import DataConfig; from common.data import load;"
+        "load(DataConfig(kind='digits'), 'train', 0); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_limit_is_a_seeded_subset_of_the_training_images():
+    full = load(DataConfig(kind="digits"), "train", 0)
+    small, large, other = (
+        load(DataConfig(kind="digits", limit=limit), "train", seed) for limit, seed in ((40, 0), (200, 0), (40, 1))
+    )
+    assert (len(small), len(large)) == (40, 200)
+    rows = {pixels.tobytes(): index for index, pixels in enumerate(full.images())}
+    places = [[rows[pixels.tobytes()] for pixels in images.images()] for images in (small, large, other)]
+    assert places[0] == sorted(set(places[0]))
+    assert set(places[0]) < set(places[1])
+    assert places[0] != places[2]
+    np.testing.assert_array_equal(small.labels, full.labels[places[0]])
+    assert len(load(DataConfig(kind="digits", limit=40), "holdout", 0)) == 297
+
+
+def test_limit_above_the_images_there_are():
+    assert len(load(DataConfig(kind="digits", limit=1500), "train", 0)) == 1500
+    with pytest.raises(SettingError, match=r"^data.limit=1501: there are 1500 training images; use at most 1500"):
+        load(DataConfig(kind="digits", limit=1501), "train", 0)
+
+
+# --- Fashion-MNIST and CIFAR-10 ------------------------------------------------------------------
+
+
+def write_idx(path, array):
+    """The format of MNIST: two zeros, 8 for unsigned bytes, the number of axes, big-endian sizes."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+@pytest.fixture
+def fashion(tmp_path):
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    arrays = {}
+    for name, length in (("train", 12), ("t10k", 5)):
+        arrays[name] = random_pixels(length, 28, 28), np.arange(length) % 10
+        write_idx(raw / f"{name}-images-idx3-ubyte", arrays[name][0])
+        write_idx(raw / f"{name}-labels-idx1-ubyte", arrays[name][1])
+    return DataConfig(kind="fashion_mnist", root=tmp_path), arrays
+
+
+@pytest.mark.parametrize(("split", "name"), [("train", "train"), ("holdout", "t10k")])
+def test_fashion_mnist(fashion, split, name):
+    config, arrays = fashion
+    images = load(config, split, 0)
+    assert images.shape == (1, 28, 28)
+    assert images.class_names[9] == "Ankle boot"
+    np.testing.assert_array_equal(images.images()[:, 0], arrays[name][0])
+    assert images.labels.dtype == np.int64
+    np.testing.assert_array_equal(images.labels, arrays[name][1])
+
+
+def test_fashion_mnist_missing_or_cut_short(fashion):
+    config, _ = fashion
+    file = config.root / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:-1])
+    for action in (lambda: None, file.unlink):
+        action()
+        with pytest.raises(SettingError, match=r"^data.root=.*: must hold FashionMNIST/raw .* data.download=true$"):
+            load(config, "train", 0)
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    """A folder, and the address under which it is served."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_fashion_mnist_downloads_where_asked(tmp_path, fashion, mirror, monkeypatch):
+    """The files come as from the real mirror: gzipped, and checked by their md5."""
+    config, arrays = fashion
+    folder, address = mirror
+    resources = []
+    for file in (config.root / "FashionMNIST" / "raw").iterdir():
+        packed = gzip.compress(file.read_bytes())
+        (folder / f"{file.name}.gz").write_bytes(packed)
+        resources.append((f"{file.name}.gz", hashlib.md5(packed).hexdigest()))
+    monkeypatch.setattr(FashionMNIST, "mirrors", [address])
+    monkeypatch.setattr(FashionMNIST, "resources", resources)
+    target = tmp_path / "new"
+    images = load(DataConfig(kind="fashion_mnist", root=target, download=True), "train", 0)
+    np.testing.assert_array_equal(images.images()[:, 0], arrays["train"][0])
+
+    monkeypatch.setattr(FashionMNIST, "mirrors", [f"{address}nowhere/"])
+    with pytest.raises(SettingError, match=r"^data.root=.*: must hold"):
+        load(DataConfig(kind="fashion_mnist", root=tmp_path / "newer", download=True), "train", 0)
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    """Five training batches of 4 images and a test batch, as the authors' pickles."""
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    labels = [3, 0, 9, 1]
+    pixels = {}
+    sums = {}
+    for name in [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]:
+        pixels[name] = random_pixels(4, 3, 32, 32)
+        content = pickle.dumps({"data": pixels[name].reshape(4, -1), "labels": labels})
+        (folder / name).write_bytes(content)
+        sums[name] = hashlib.md5(content).hexdigest()
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    meta = pickle.dumps({"label_names": names})
+    (folder / "batches.meta").write_bytes(meta)
+    monkeypatch.setattr(CIFAR10, "train_list", [[name, sums[name]] for name in sums if name != "test_batch"])
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
+    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": hashlib.md5(meta).hexdigest()})
+    return DataConfig(kind="cifar10", root=tmp_path), pixels, labels
+
+
+def test_cifar10(cifar):
+    config, pixels, labels = cifar
+    train, holdout = (load(config, split, 0) for split in ("train", "holdout"))
+    assert train.shape == holdout.shape == (3, 32, 32)
+    assert train.class_names[3] == "cat"
+    assert train.labels.tolist() == labels * 5
+    np.testing.assert_array_equal(train.images()[4:8], pixels["data_batch_2"])
+    np.testing.assert_array_equal(holdout.images(), pixels["test_batch"])
+    assert train.images().flags.c_contiguous
+
+
+def test_cifar10_whose_files_were_changed(cifar):
+    config, _, _ = cifar
+    with (config.root / "cifar-10-batches-py" / "data_batch_3").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(SettingError, match=r"^data.root=.*: must hold cifar-10-batches-py .*corrupted"):
+        load(config, "train", 0)
+
+
+# --- npz -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3)])
+def test_npz_with_its_own_test_images(tmp_path, shape):
+    arrays = {
+        "train_x": random_pixels(20, *shape),
+        "train_y": np.arange(20, dtype=np.uint8) % 4,
+        "test_x": random_pixels(6, *shape),
+        "test_y": np.full(6, 4),
+    }
+    config = save(tmp_path / "own.npz", **arrays)
+    channels = (*shape, 1)[2]
+    for split, part in (("train", "train"), ("holdout", "test")):
+        images = load(config, split, 0)
+        assert images.shape == (channels, 5, 7)
+        assert images.class_names == ("0", "1", "2", "3", "4")
+        assert images.labels.dtype == np.int64
+        np.testing.assert_array_equal(images.labels, arrays[f"{part}_y"])
+        expected = arrays[f"{part}_x"].reshape(-1, 5, 7, channels)
+        for channel in range(channels):
+            np.testing.assert_array_equal(images.images()[:, channel], expected[..., channel])
+
+
+def test_npz_without_test_images_holds_out_a_seeded_share(tmp_path):
+    numbered = np.zeros((40, 2, 2), np.uint8)
+    numbered[:] = np.arange(40)[:, None, None]
+    config = save(tmp_path / "own.npz", train_x=numbered, train_y=np.arange(40) % 5)
+    seen = {}
+    for seed in (0, 1):
+        parts = [load(config, split, seed) for split in ("train", "holdout")]
+        train, holdout = (part.images()[:, 0, 0, 0].tolist() for part in parts)
+        assert len(holdout) == 10  # a quarter of 40
+        assert sorted(train + holdout) == list(range(40))
+        assert train == sorted(train)
+        for part, numbers in zip(parts, (train, holdout), strict=True):
+            assert part.labels.tolist() == [number % 5 for number in numbers]
+        seen[seed] = holdout
+    assert seen[0] != seen[1]
+
+
+def test_npz_limit_never_reaches_into_the_held_out_images(tmp_path):
+    numbered = np.zeros((40, 2, 2), np.uint8)
+    numbered[:] = np.arange(40)[:, None, None]
+    config = save(tmp_path / "own.npz", train_x=numbered, train_y=np.zeros(40, int)).model_copy(update={"limit": 30})
+    train, holdout = (set(load(config, split, 0).images()[:, 0, 0, 0]) for split in ("train", "holdout"))
+    assert train | holdout == set(range(40))
+    with pytest.raises(SettingError, match=r"^data.limit=31: there are 30"):
+        load(config.model_copy(update={"limit": 31}), "train", 0)
+
+
+GOOD = {"train_x": np.zeros((4, 2, 2), np.uint8), "train_y": np.arange(4)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"train_x": None}, "lacks train_x; it has train_y"),
+        ({"train_y": None}, "lacks train_y; it has train_x"),
+        ({"test_x": GOOD["train_x"]}, "lacks test_y"),
+        ({"test_y": GOOD["train_y"]}, "lacks test_x"),
+        ({"train_x": np.zeros((4, 2, 2))}, "train_x is float64; must be uint8"),
+        ({"train_x": np.zeros((4, 4), np.uint8)}, r"train_x has shape \(4, 4\); must be"),
+        ({"train_x": np.zeros((4, 3, 2, 2), np.uint8)}, r"train_x has shape \(4, 3, 2, 2\); must be"),
+        ({"train_x": np.zeros((4, 0, 2), np.uint8)}, r"train_x has shape \(4, 0, 2\); must be"),
+        ({"train_x": np.zeros((5, 2, 2), np.uint8)}, "train_x has 5 images, train_y 4 labels"),
+        ({"train_y": np.zeros((4, 1), int)}, r"train_y is int64 of shape \(4, 1\); must be integers"),
+        ({"train_y": np.zeros(4)}, "train_y is float64"),
+        ({"train_y": np.arange(-1, 3)}, "train_y runs from -1 to 2; must be class numbers"),
+        ({"train_y": np.arange(4) * 10**9}, "train_y runs from 0 to 3000000000"),
+        ({"train_x": np.zeros((0, 2, 2), np.uint8), "train_y": np.zeros(0, int)}, "train_y is empty"),
+        ({"train_y": np.array([0, 1, 2, None])}, "cannot be read as a NumPy archive .*allow_pickle=False"),
+    ],
+)
+def test_npz_that_is_not_as_it_must_be(tmp_path, changed, told):
+    arrays = {name: array for name, array in (GOOD | changed).items() if array is not None}
+    config = save(tmp_path / "own.npz", **arrays)
+    with pytest.raises(SettingError, match=rf"^data.path=.*own.npz: {told}"):
+        load(config, "train", 0)
+
+
+def damage(path):
+    """Turn bytes of the deflated numbers over, past the zip's local header."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("train_y.npy").header_offset + 60
+    content[start : start + 40] = bytes(255 - byte for byte in content[start : start + 40])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda path: path.write_bytes(b"no archive"), "cannot be read as a NumPy archive"),
+        (lambda path: path.write_bytes(b""), "cannot be read as a NumPy archive"),
+        (lambda path: path.write_bytes(path.read_bytes()[:100]), "cannot be read as a NumPy archive"),
+        (damage, "cannot be read as a NumPy archive"),
+        (lambda path: (path.unlink(), path.mkdir()), "cannot be read as a NumPy archive"),
+        (lambda path: path.unlink(), "cannot be read as a NumPy archive"),
+        (lambda path: np.save(path.open("wb"), GOOD["train_x"]), "is one array; needs an .npz archive"),
+    ],
+)
+def test_file_that_is_no_npz(tmp_path, spoil, told):
+    config = save(tmp_path / "own.npz", **GOOD)
+    spoil(config.path)
+    with pytest.raises(SettingError, match=rf"^data.path=.*own.npz: {told}"):
+        load(config, "train", 0)
+
+
+@pytest.mark.parametrize(
+    ("holdout", "split", "told"),
+    [
+        (0.0, "holdout", "holds out no image of 4; use a larger share"),
+        (0.1, "holdout", "holds out no image of 4"),
+        (0.9, "train", "leaves no image to train on of 4; use a smaller share"),
+    ],
+)
+def test_holdout_share_without_an_image(tmp_path, holdout, split, told):
+    config = save(tmp_path / "own.npz", **GOOD).model_copy(update={"holdout": holdout})
+    with pytest.raises(SettingError, match=f"^data.holdout={holdout}: {told}"):
+        load(config, split, 0)
+
+
+# --- folder --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Six files in two classes: sizes and modes differ."""
+    for number, (name, mode, size) in enumerate(
+        [
+            ("cat/a.png", "RGB", (8, 8)),
+            ("cat/b.png", "L", (16, 8)),
+            ("cat/c.png", "RGBA", (8, 24)),
+            ("dog/a.png", "P", (4, 4)),
+            ("dog/b.jpg", "RGB", (9, 8)),
+            ("dog/c.png", "RGB", (8, 8)),
+        ]
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", size, 40 * number).convert(mode).save(tmp_path / name)
+    return DataConfig(kind="folder", path=tmp_path, size=8, holdout=0.34)
+
+
+def test_folder_holds_out_a_share_and_decodes_every_mode(pictures):
+    parts = [load(pictures, split, 0) for split in ("train", "holdout")]
+    assert [len(part) for part in parts] == [4, 2]  # 6 * 0.34 = 2.04
+    levels = {}
+    for part in parts:
+        assert part.shape == (3, 8, 8)
+        assert part.class_names == ("cat", "dog")
+        pixels = part.images()
+        assert pixels.shape == (len(part), 3, 8, 8)
+        assert pixels.dtype == np.uint8
+        for image, label in zip(pixels, part.labels, strict=True):
+            assert np.ptp(image) <= 2  # JPEG may be a level off
+            levels[round(image.mean() / 40)] = int(label)
+    assert levels == {0: 0, 1: 0, 2: 0, 3: 1, 4: 1, 5: 1}
+
+
+def test_folder_decodes_only_the_asked_images(pictures):
+    train = load(pictures, "train", 0)
+    whole = train.images()
+    Path(train.paths[1]).write_bytes(b"no image")
+    np.testing.assert_array_equal(train.images(np.array([3, 0])), whole[[3, 0]])
+    with pytest.raises(SettingError, match=rf"^data.path={train.paths[1]}: cannot be read .* mend or remove"):
+        train.images(np.array([0, 1]))
+
+
+def test_folder_with_an_image_cut_short(pictures):
+    train = load(pictures, "train", 0)
+    Image.fromarray(random_pixels(64, 64, 3)).save(train.paths[0])
+    file = Path(train.paths[0])
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(SettingError, match="cannot be read"):
+        train.images()
+
+
+def test_folder_resizes_the_shorter_side_and_cuts_the_middle(tmp_path):
+    # 16 wide, 8 high: columns 0-3 red, 4-11 green, 12-15 blue. At size 8 the height stays, and the
+    # middle 8 columns are all green. As PNG this is exact.
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    pixels[:, :4, 0] = pixels[:, 4:12, 1] = pixels[:, 12:, 2] = 255
+    (tmp_path / "only").mkdir()
+    for name in ("a", "b"):
+        Image.fromarray(pixels).save(tmp_path / "only" / f"{name}.png")
+    image = load(DataConfig(kind="folder", path=tmp_path, size=8), "train", 0).images()[0]
+    assert (image[1] == 255).all()
+    assert not image[[0, 2]].any()
+    # At size 4 it becomes 8x4, of which the middle 4 columns are green; antialiasing may touch the rims.
+    small = load(DataConfig(kind="folder", path=tmp_path, size=4), "train", 0).images()[0]
+    assert small.shape == (3, 4, 4)
+    assert (small[1, :, 1:3] > 230).all()
+
+
+def test_folder_that_is_not_as_it_must_be(tmp_path, pictures):
+    def refused(path, told):
+        with pytest.raises(SettingError, match=rf"^data.path=.*needs one subfolder for each class.*{told}"):
+            load(DataConfig(kind="folder", path=path, size=8), "train", 0)
+
+    flat = tmp_path / "cat"
+    refused(flat, "class folder")
+    refused(tmp_path / "none", "No such file")
+    refused(tmp_path / "cat" / "a.png", "Not a directory")
+    (tmp_path / "bird").mkdir()
+    (tmp_path / "bird" / "notes.txt").write_text("no image")
+    refused(tmp_path, "bird")
+
+
+# --- fit of model and images ---------------------------------------------------------------------
+
+
+def unet(sample_size, in_channels):
+    return ModelConfig(name="mine", unet={"sample_size": sample_size, "in_channels": in_channels})
+
+
+def test_check_fits():
+    digits = load(DataConfig(kind="digits"), "holdout", 0)
+    check_fits(digits, unet(8, 1))
+    check_fits(digits, unet([8, 8], 1))
+    with pytest.raises(
+        SettingError,
+        match=r"^model=mine: expects 3x32x32 \(CxHxW\), the images are 1x8x8; "
+        r"use a model with unet.in_channels=1 and unet.sample_size=8, or other data$",
+    ):
+        check_fits(digits, unet(32, 3))
+    for model in (unet(8, 3), unet([8, 9], 1), ModelConfig(name="mine", unet={})):
+        with pytest.raises(SettingError, match=r"^model=mine: expects .*, the images are 1x8x8"):
+            check_fits(digits, model)
+
+
+def test_check_fits_images_that_are_not_square(tmp_path):
+    config = save(tmp_path / "own.npz", train_x=np.zeros((4, 4, 6), np.uint8), train_y=np.arange(4))
+    images = load(config, "train", 0)
+    check_fits(images, unet([4, 6], 1))
+    with pytest.raises(SettingError, match=r"unet.sample_size=\[4,6\]"):
+        check_fits(images, unet(4, 1))
+
+
+# --- the real sets, where they are at hand -------------------------------------------------------
+
+
+@pytest.mark.skipif(not (TEST_DATA / "FashionMNIST").exists(), reason="needs FEDPHD_TEST_DATA")
+def test_the_real_fashion_mnist():
+    train, holdout = (
+        load(DataConfig(kind="fashion_mnist", root=TEST_DATA), split, 0) for split in ("train", "holdout")
+    )
+    assert np.bincount(train.labels).tolist() == [6000] * 10
+    assert np.bincount(holdout.labels).tolist() == [1000] * 10
+    # The published statistics: mean 0.2860, standard deviation 0.3530 of [0, 1].
+    assert train.images().mean() / 255 == pytest.approx(0.2860, abs=1e-4)
+    assert train.images().std() / 255 == pytest.approx(0.3530, abs=1e-4)
+
+
+@pytest.mark.skipif(not (TEST_DATA / "cifar10.npz").exists(), reason="needs FEDPHD_TEST_DATA")
+def test_the_real_cifar10_as_npz():
+    holdout = load(DataConfig(kind="npz", path=TEST_DATA / "cifar10.npz"), "holdout", 0)
+    assert holdout.shape == (3, 32, 32)
+    assert np.bincount(holdout.labels).tolist() == [1000] * 10
+    # Blue is the darkest of CIFAR-10's channels: their means are near 0.49, 0.48, 0.45.
+    means = holdout.images().mean(axis=(0, 2, 3)) / 255
+    np.testing.assert_allclose(means, [0.4914, 0.4822, 0.4465], atol=0.01)
