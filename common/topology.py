@@ -1,0 +1,30 @@
+"""Who can talk to whom: the names of clients and edges, and the homes of each client."""
+
+from common.config import TopologyConfig
+
+
+def client_id(index: int) -> str:
+    """Name the client that holds part `index` of the partition."""
+    return f"client-{index}"
+
+
+def edge_id(index: int) -> str:
+    """Name an edge."""
+    return f"edge-{index}"
+
+
+def edge_ids(topology: TopologyConfig) -> list[str]:
+    """Name all edges. A flat topology has one, which lives within the root."""
+    return [edge_id(index) for index in range(max(topology.edges, 1))]
+
+
+def homes(topology: TopologyConfig) -> dict[str, list[str]]:
+    """Map each client's name to the edges that it can reach, its first home first."""
+    if topology.homes is None:
+        return {client_id(index): edge_ids(topology) for index in range(topology.clients)}
+    return {client_id(index): [edge_id(edge) for edge in edges] for index, edges in enumerate(topology.homes)}
+
+
+def members(topology: TopologyConfig, edge: str) -> list[str]:
+    """Name the clients that can reach an edge, in the order of their indices."""
+    return [client for client, edges in homes(topology).items() if edge in edges]
