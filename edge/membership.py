@@ -1,0 +1,91 @@
+"""Which clients an edge has, and at which Flower node each of them is."""
+
+import time
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from common.config import TopologyConfig
+from common.errors import FedPhDError
+from common.flower.grids import exchange
+from common.homogeneity import Distribution, distribution
+from common.messages import REGISTER, MessageError, Profile
+from common.topology import members
+
+NODE_POLL = 0.5  # seconds between looks for clients that have not connected yet
+QUERY_TIMEOUT = 300.0  # seconds for a client to load its data and answer
+
+
+class RegistrationError(FedPhDError):
+    """Not all clients of the topology registered in time."""
+
+
+class Membership:
+    """The clients of one edge.
+
+    Parameters
+    ----------
+    edge : str
+        The edge's id.
+    topology : TopologyConfig
+        Says which clients to expect.
+    """
+
+    def __init__(self, edge: str, topology: TopologyConfig) -> None:
+        self.edge = edge
+        self.expected = members(topology, edge)
+        self.timeout = topology.round_timeout
+        self.profiles: dict[str, Profile] = {}
+        self.nodes: dict[str, int] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every expected client has registered."""
+        return set(self.profiles) == set(self.expected)
+
+    @property
+    def number_of_classes(self) -> int:
+        """Number of classes that the clients' label counts distinguish."""
+        return len(next(iter(self.profiles.values())).classes)
+
+    def distribution(self, client: str) -> Distribution:
+        """q_k: the client's label distribution, shape (classes,)."""
+        return distribution(self.profiles[client].counts)
+
+    def register(self, grid: Grid) -> None:
+        """Ask the grid's nodes who they are until every expected client has answered.
+
+        Raises
+        ------
+        RegistrationError
+            If `topology.round_timeout` is over before, or the clients' classes differ.
+        """
+        deadline = time.monotonic() + self.timeout
+        asked: set[int] = set()
+        while not self.complete:
+            new = set(grid.get_node_ids()) - asked
+            asked |= self._ask(grid, new)
+            if time.monotonic() > deadline:
+                missing = [client for client in self.expected if client not in self.profiles]
+                raise RegistrationError(f"{self.edge}: {', '.join(missing)} did not register within {self.timeout:g} s")
+            if not self.complete:
+                time.sleep(NODE_POLL)
+        if len({tuple(profile.classes) for profile in self.profiles.values()}) > 1:
+            raise RegistrationError(f"{self.edge}: its clients do not have the same classes")
+
+    def _ask(self, grid: Grid, nodes: set[int]) -> set[int]:
+        """Ask nodes for their profiles; return those that answered, so that the others are asked again."""
+        answered = set()
+        queries = [Message(RecordDict(), node, REGISTER) for node in sorted(nodes)]
+        for reply in exchange(grid, queries, min(QUERY_TIMEOUT, self.timeout)):
+            if reply.has_error():
+                continue
+            answered.add(reply.metadata.src_node_id)
+            try:
+                profile = Profile.read(reply.content)
+            except MessageError:
+                continue
+            if profile.client in self.expected:
+                self.profiles[profile.client] = profile
+                self.nodes[profile.client] = reply.metadata.src_node_id
+        return answered
