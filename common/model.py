@@ -1,0 +1,242 @@
+"""The U-Net: built from its options and a seed, or rebuilt from its options and a structure.
+
+A pruned U-Net is the dense one with narrower layers. Its tensors' shapes say all about it, so
+whoever has the options and the shapes can rebuild it: no pickle, no replay of the pruning.
+"""
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import torch
+import torch_pruning as tp
+from diffusers import UNet2DModel
+from diffusers.models.attention_processor import Attention
+from diffusers.models.downsampling import Downsample2D
+from diffusers.models.upsampling import Upsample2D
+from torch import nn
+
+from common.config import ModelConfig
+from common.errors import SettingError
+from common.seeding import derive_seed
+from common.structure import Shape, Structure, StructureError
+
+_OPTIONS = sorted(set(inspect.signature(UNet2DModel.__init__).parameters) - {"self"})
+
+
+def build_unet(model: ModelConfig, seed: int) -> UNet2DModel:
+    """Build the dense U-Net, its initial weights drawn from the run's seed alone.
+
+    Parameters
+    ----------
+    model : ModelConfig
+        The options of diffusers' `UNet2DModel`.
+    seed : int
+        The run's seed. Torch's global generator is left as it was.
+
+    Returns
+    -------
+    UNet2DModel
+        In training mode, on the CPU.
+
+    Raises
+    ------
+    SettingError
+        If `UNet2DModel` has no such option, or cannot be built or run with these.
+    """
+    unet = _skeleton(model.unet)
+    try:
+        _dry_run(unet)
+    except Exception as error:  # whatever torch raises for layers that do not fit each other
+        raise _unusable(model.unet, error) from error
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(seed, "unet"))
+        return UNet2DModel(**model.unet)
+
+
+def rebuild_unet(model: ModelConfig, structure: Structure) -> UNet2DModel:
+    """Build the U-Net of a structure, to be filled by `load_state_dict`.
+
+    Parameters
+    ----------
+    model : ModelConfig
+        The options of the dense U-Net.
+    structure : Structure
+        The dense U-Net's or a pruned one's.
+
+    Returns
+    -------
+    UNet2DModel
+        In training mode, on the CPU, all weights zero.
+
+    Raises
+    ------
+    StructureError
+        If the configured U-Net cannot have this structure, as `check_structure` says.
+    SettingError
+        If `UNet2DModel` cannot be built with the options.
+    """
+    check_structure(model, structure)
+    unet = _resized(model.unet, structure).to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in unet.parameters():
+            parameter.zero_()
+    return unet
+
+
+def check_structure(model: ModelConfig, structure: Structure) -> None:
+    """Check that a structure can be the configured U-Net's, dense or pruned; allocates nothing.
+
+    Raises
+    ------
+    StructureError
+        If a tensor is missing, unknown or misplaced; has another rank or kernel size; is wider than
+        the dense U-Net's, or of a width that GroupNorm's groups do not divide; or if neighbouring
+        layers do not fit.
+    SettingError
+        If `UNet2DModel` cannot be built with the options.
+    """
+    _check(json.dumps(model.unet), structure)
+
+
+def count(unet: UNet2DModel, sample_shape: Sequence[int] | None = None) -> tuple[int, int]:
+    """Count parameters, and multiply-accumulate operations (MACs) of one forward pass.
+
+    Parameters
+    ----------
+    unet : UNet2DModel
+        Dense or pruned; left as it is.
+    sample_shape : Sequence[int], optional
+        (C, H, W) of one image; by default that of the U-Net's options.
+
+    Returns
+    -------
+    tuple[int, int]
+        Parameters and MACs, as torch-pruning counts them.
+    """
+    sample = torch.zeros(1, *(sample_shape or image_shape(unet)), dtype=unet.dtype, device=unet.device)
+    with torch.no_grad():
+        macs, parameters = tp.utils.count_ops_and_params(unet, (sample, torch.zeros(1, device=unet.device).long()))
+    return int(parameters), int(macs)
+
+
+def image_shape(unet: UNet2DModel) -> tuple[int, int, int]:
+    """Shape (C, H, W) of the images for which the U-Net is configured."""
+    return unet.config.in_channels, unet.config.sample_size, unet.config.sample_size
+
+
+def refresh_widths(unet: UNet2DModel) -> None:
+    """Renew, after layers were narrowed in place, what diffusers' blocks note about their widths.
+
+    Up- and downsampling assert their number of channels; attention notes the scale 1/sqrt(d) and
+    its inner width, which some attention processors use.
+    """
+    for module in unet.modules():
+        if isinstance(module, Upsample2D | Downsample2D) and isinstance(module.conv, nn.Conv2d):
+            module.channels, module.out_channels = module.conv.in_channels, module.conv.out_channels
+        elif isinstance(module, Attention):
+            module.query_dim, module.cross_attention_dim = module.to_q.in_features, module.to_k.in_features
+            module.inner_dim, module.inner_kv_dim = module.to_q.out_features, module.to_k.out_features
+            module.out_dim = module.to_out[0].out_features
+            module.scale = (module.inner_dim // module.heads) ** -0.5
+
+
+def _skeleton(options: Mapping[str, object]) -> UNet2DModel:
+    """Build the dense U-Net without memory for its weights."""
+    unknown = {key: value for key, value in options.items() if key not in _OPTIONS}
+    if unknown:
+        advice = f"diffusers' UNet2DModel has no such option; it has {', '.join(_OPTIONS)}"
+        raise SettingError("model.unet", unknown, advice)
+    size = options.get("sample_size")
+    if type(size) is not int or size < 1:
+        raise SettingError("model.unet", {"sample_size": size}, "must be the side of the square images in pixels")
+    try:
+        with torch.device("meta"):
+            return UNet2DModel(**options)
+    except Exception as error:  # whatever diffusers and torch raise for options that they cannot use
+        raise _unusable(options, error) from error
+
+
+def _unusable(options: Mapping[str, object], error: Exception) -> SettingError:
+    advice = (
+        f"diffusers' UNet2DModel cannot be built and run with these ({error!r}); block_out_channels must be "
+        "multiples of norm_num_groups, sample_size of 2 ** (blocks - 1), and in_channels equal to out_channels"
+    )
+    return SettingError("model.unet", dict(options), advice)
+
+
+def _dry_run(unet: UNet2DModel) -> None:
+    """Compute shapes only, from an image to a noise prediction of the same shape."""
+    shape = image_shape(unet)
+    unet.eval()  # dropout would draw random numbers
+    with torch.no_grad():
+        sample = unet(torch.empty(1, *shape, device="meta"), torch.zeros(1, device="meta").long()).sample
+    if sample.shape != (1, *shape):
+        raise ValueError(f"makes {tuple(sample.shape[1:])} of an image of {shape}")
+
+
+@lru_cache(maxsize=16)
+def _check(options: str, structure: Structure) -> None:
+    """Do `check_structure`, once for each pair: every message of a run has one of two structures."""
+    unet = _resized(json.loads(options), structure)
+    try:
+        _dry_run(unet)
+    except Exception as error:  # whatever torch raises for layers that do not fit each other
+        raise StructureError(f"structure {structure.id}: its layers do not fit each other ({error!r})") from error
+
+
+def _resized(options: Mapping[str, object], structure: Structure) -> UNet2DModel:
+    """Build the U-Net of a structure without memory for its weights; whether layers fit each other is not checked."""
+    unet = _skeleton(options)
+    dense = Structure.of(unet.state_dict())
+    _check_names(dense, structure)
+    for (name, shape), (_, largest) in zip(structure.tensors, dense.tensors, strict=True):
+        _check_shape(name, shape, largest)
+    shapes = structure.shapes
+    for name, module in unet.named_modules():
+        own = {key: shapes[f"{name}.{key}"] for key, _ in module.named_parameters(recurse=False)}
+        if own:
+            _resize(name, module, own)
+    refresh_widths(unet)
+    return unet
+
+
+def _check_names(dense: Structure, structure: Structure) -> None:
+    expected, given = list(dense.shapes), [name for name, _ in structure.tensors]
+    if missing := sorted(set(expected) - set(given)):
+        raise StructureError(f"structure {structure.id}: tensor {missing[0]} is missing")
+    if unknown := sorted(set(given) - set(expected)):
+        raise StructureError(f"structure {structure.id}: the configured U-Net has no tensor {unknown[0]}")
+    if given != expected:
+        raise StructureError(f"structure {structure.id}: its tensors are not in the U-Net's order, each once")
+
+
+def _check_shape(name: str, shape: Shape, largest: Shape) -> None:
+    if len(shape) != len(largest):
+        raise StructureError(f"tensor {name}: shape {shape} has {len(shape)} dimensions, must have {len(largest)}")
+    if not all(1 <= size <= bound for size, bound in zip(shape, largest, strict=True)):
+        raise StructureError(f"tensor {name}: shape {shape} is not within 1 and the dense U-Net's {largest}")
+    if shape[2:] != largest[2:]:
+        raise StructureError(f"tensor {name}: kernel size {shape[2:]} must be {largest[2:]}")
+
+
+def _resize(name: str, module: nn.Module, shapes: Mapping[str, Shape]) -> None:
+    """Give one layer parameters of new shapes, and renew its own note of its widths."""
+    weight = shapes["weight"]
+    if shapes.get("bias", weight[:1]) != weight[:1]:
+        raise StructureError(
+            f"tensor {name}.bias: shape {shapes['bias']} must be {weight[:1]}, as its weight's outputs"
+        )
+    if isinstance(module, nn.Conv2d):
+        module.out_channels, module.in_channels = weight[:2]
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = weight
+    elif isinstance(module, nn.GroupNorm):
+        if weight[0] % module.num_groups:
+            raise StructureError(f"tensor {name}.weight: width {weight[0]} must be a multiple of {module.num_groups}")
+        module.num_channels = weight[0]
+    elif weight != tuple(module.get_parameter("weight").shape):
+        raise StructureError(f"tensor {name}.weight: shape {weight}, but only layers with channels can be narrower")
+    for key, shape in shapes.items():
+        setattr(module, key, nn.Parameter(torch.empty(shape, device="meta")))
