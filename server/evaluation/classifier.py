@@ -1,0 +1,125 @@
+"""A small image classifier, trained by the root on the run's own real images.
+
+Its penultimate activations are the features of `fd_classifier`, which shows quality where no
+Inception weights are at hand. Network, schedule and augmentation are our choice; what counts is that
+two runs with the same seed and data measure with the same numbers.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common.data import ImageSet
+from common.seeding import derive_seed, numpy_rng
+
+MAX_IMAGES = 5_000  # it is trained on the CPU, and needs to be neither large nor perfect
+BATCH = 50
+PEAK_LR = 5e-3
+
+
+class Classifier(nn.Module):
+    """Three convolutions, global average pooling, one linear layer.
+
+    The first convolution brings images of any size to about 16x16, so that the cost does not grow
+    with the resolution.
+
+    Parameters
+    ----------
+    shape : tuple[int, int, int]
+        (C, H, W) of the images.
+    classes : int
+        K.
+    features : int
+        d, the width of the penultimate layer.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, features: int = 64) -> None:
+        super().__init__()
+        stride = max(1, round(min(shape[1:]) / 16))
+        self.body = nn.Sequential(
+            *_block(shape[0], 32, kernel=stride + 2, stride=stride),
+            *_block(32, features, kernel=3, stride=2),
+            *_block(features, features, kernel=3, stride=2),
+        )
+        self.head = nn.Linear(features, classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map uint8 images (n, C, H, W) to features (n, d)."""
+        activations: Tensor = self.body(images.float() / 127.5 - 1)
+        return activations.mean((2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map uint8 images (n, C, H, W) to logits (n, K)."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+def train_classifier(images: ImageSet, epochs: int, seed: int) -> Classifier:
+    """Train a classifier on the CPU, on one thread, by the streams of `seed`.
+
+    Parameters
+    ----------
+    images : ImageSet
+        The real training images; of more than 5,000, so many are drawn.
+    epochs : int
+        Passes over them.
+    seed : int
+        The run's seed.
+
+    Returns
+    -------
+    Classifier
+        In evaluation mode. The same for the same arguments, bit for bit on one machine; PyTorch's
+        global random state is as it was before.
+    """
+    order = numpy_rng(seed, "evaluation", "classifier", "images").permutation(len(images))[:MAX_IMAGES]
+    pixels, labels = torch.from_numpy(images.images(order)), torch.from_numpy(images.labels[order])
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which would seed the GPUs as well.
+        torch.default_generator.manual_seed(derive_seed(seed, "evaluation", "classifier"))
+        model = Classifier(images.shape, len(images.class_names))
+        _fit(model, pixels, labels, epochs)
+    return model.eval().requires_grad_(False)
+
+
+def _block(width_in: int, width_out: int, *, kernel: int, stride: int) -> Iterator[nn.Module]:
+    yield nn.Conv2d(width_in, width_out, kernel, stride, padding=1, bias=False)
+    yield nn.BatchNorm2d(width_out)
+    yield nn.ReLU()
+
+
+def _fit(model: Classifier, pixels: Tensor, labels: Tensor, epochs: int) -> None:
+    """Minimise the cross-entropy with Adam, each batch shifted by at most a pixel either way."""
+    batches = -(-len(labels) // BATCH)
+    optimizer = torch.optim.Adam(model.parameters(), lr=PEAK_LR)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=epochs * batches)
+    for _ in range(epochs):
+        # Equal parts: a last batch of one image would have no variance for the batch norms.
+        for batch in torch.randperm(len(labels)).tensor_split(batches):
+            loss = F.cross_entropy(model(_shift(pixels[batch])), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+
+
+def _shift(images: Tensor) -> Tensor:
+    """Move all images of a batch by the same -1, 0 or 1 pixels down and right; edges are repeated."""
+    down, right = torch.randint(3, (2,)).tolist()
+    height, width = images.shape[2:]
+    padded = F.pad(images.float(), (1, 1, 1, 1), mode="replicate")
+    return padded[:, :, down : down + height, right : right + width]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one CPU thread, so that sums do not depend on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,100 @@
+"""FID and Inception score over clean-fid's Inception-v3."""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from cleanfid.inception_torchscript import InceptionV3W
+from cleanfid.resize import build_resizer
+from scipy.special import rel_entr
+from torch import Tensor
+
+from common.config.schema import INCEPTION_SPLITS
+from common.data.images import Pixels
+from common.errors import SettingError
+from server.evaluation.features import in_batches
+from server.evaluation.frechet import Array
+
+KEY = "evaluation.inception_weights"
+FILE_NAME = "inception-2015-12-05.pt"  # clean-fid looks for no other
+
+
+class InceptionFeatures:
+    """The TorchScript translation of the original Inception-v3 graph, as clean-fid wraps it.
+
+    Parameters
+    ----------
+    weights : Path
+        Its file, ``inception-2015-12-05.pt``.
+    batch_size : int
+        Images per pass.
+    device : torch.device
+        Where it runs.
+
+    Raises
+    ------
+    SettingError
+        If there is no such file.
+    """
+
+    metric = "fid"
+
+    def __init__(self, weights: Path, batch_size: int, device: torch.device) -> None:
+        if weights.name != FILE_NAME or not weights.is_file():
+            raise SettingError(KEY, weights, f"no such file, or another name; give the path of {FILE_NAME}")
+        self.weights = weights
+        self.batch_size = batch_size
+        self.device = device
+
+    @cached_property
+    def model(self) -> InceptionV3W:
+        """The network, read from its file."""
+        try:
+            return InceptionV3W(str(self.weights.parent), download=False).to(self.device)
+        except (RuntimeError, ValueError, AttributeError) as error:
+            cause = str(error).split("\n")[0]
+            raise SettingError(KEY, self.weights, f"is not the Inception network ({cause}); fetch it again") from None
+
+    def features(self, images: Pixels) -> Array:
+        """Map images (n, C, H, W) to pool features (n, 2048), resized as clean-fid does (Parmar et al. 2022)."""
+        return in_batches(lambda batch: self.model(self._resized(batch)), images, self.batch_size)
+
+    def scores(self, images: Pixels) -> dict[str, float]:
+        """Give the Inception score's mean and standard deviation.
+
+        As in the original, the graph resizes the images itself and its last layer has no bias.
+        """
+        probabilities = in_batches(
+            lambda batch: self.model.base(_rgb(batch), no_output_bias=True), images, self.batch_size, self.device
+        )
+        mean, std = inception_score(probabilities)
+        return {"is_mean": mean, "is_std": std}
+
+    def _resized(self, batch: Tensor) -> Tensor:
+        resize = build_resizer("clean")
+        resized = np.stack([resize(image.permute(1, 2, 0).numpy()) for image in _rgb(batch)])
+        return torch.from_numpy(resized).permute(0, 3, 1, 2).to(self.device)
+
+
+def inception_score(probabilities: Array, splits: int = INCEPTION_SPLITS) -> tuple[float, float]:
+    """Compute the Inception score exp(E_x KL(p(y|x) || p(y))) (Salimans et al. 2016, section 4).
+
+    Parameters
+    ----------
+    probabilities : NDArray[float64]
+        p(y|x), shape (n, K).
+    splits : int
+        Parts of the images, at most n, each scored by itself.
+
+    Returns
+    -------
+    tuple[float, float]
+        Mean and standard deviation over the parts; from 1 (worst) to K.
+    """
+    scores = [np.exp(rel_entr(part, part.mean(0)).sum(1).mean()) for part in np.array_split(probabilities, splits)]
+    return float(np.mean(scores)), float(np.std(scores))
+
+
+def _rgb(batch: Tensor) -> Tensor:
+    return batch.expand(-1, 3, -1, -1)

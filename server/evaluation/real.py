@@ -1,0 +1,39 @@
+"""The real images' side of a distance, computed once per run."""
+
+from pathlib import Path
+
+import numpy as np
+
+from common.data import ImageSet
+from common.seeding import numpy_rng
+from server.evaluation.features import Extractor
+from server.evaluation.frechet import Gaussian, fit_gaussian
+
+MAX_IMAGES = 10_000
+
+
+def real_gaussian(images: ImageSet, extractor: Extractor, file: Path, seed: int) -> Gaussian:
+    """Fit the features of real images, or read the fit of an earlier call.
+
+    Parameters
+    ----------
+    images : ImageSet
+        Of more than 10,000, so many are drawn by `seed`.
+    extractor : Extractor
+        Maps them to features.
+    file : Path
+        Holds mean and covariance once they are computed.
+    seed : int
+        The run's seed.
+    """
+    if file.exists():
+        with np.load(file, allow_pickle=False) as archive:
+            return Gaussian(archive["mean"], archive["covariance"])
+    drawn = numpy_rng(seed, "evaluation", "real").permutation(len(images))[:MAX_IMAGES]
+    fitted = fit_gaussian(extractor.features(images.images(np.sort(drawn))))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".draft")
+    with draft.open("wb") as target:
+        np.savez(target, mean=fitted.mean, covariance=fitted.covariance)
+    draft.replace(file)
+    return fitted

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from server.evaluation.grid import save_grid
+
+
+@pytest.mark.parametrize(
+    ("images", "width", "height"),
+    [
+        # 8x8 is enlarged to 64. 5 images: 3 columns, 2 rows; 3 * (64 + 2) + 2 by 2 * (64 + 2) + 2.
+        ((5, 1, 8, 8), 200, 134),
+        # 9 images make a full 3x3 square; 28 is enlarged by 3 to 84.
+        ((9, 1, 28, 28), 3 * 86 + 2, 3 * 86 + 2),
+        # 64x64 stays as it is.
+        ((2, 3, 64, 64), 2 * 66 + 2, 68),
+    ],
+)
+def test_size(tmp_path, images, width, height):
+    path = tmp_path / "samples" / "grid.png"
+    save_grid(np.zeros(images, np.uint8), path)
+    with Image.open(path) as picture:
+        assert picture.size == (width, height)
+    assert [file.name for file in path.parent.iterdir()] == ["grid.png"]
+
+
+def test_pixels_are_enlarged_in_place_and_order(tmp_path):
+    images = np.zeros((3, 1, 32, 32), np.uint8)
+    images[1, 0, 31, 0] = 77  # of the second image: bottom left pixel
+    images[2] = 200
+    save_grid(images, tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as picture:
+        grid = np.asarray(picture)[..., 0]
+    # Columns start at 2 and 2 + 64 + 2 = 68; one pixel became 2x2, at rows 64 and 65.
+    assert np.argwhere(grid == 77).tolist() == [[64, 68], [64, 69], [65, 68], [65, 69]]
+    assert (grid[68:132, 2:66] == 200).all()
+    assert (grid[:2] == 255).all()
