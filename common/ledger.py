@@ -9,6 +9,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+Entry = dict[str, Any]
 
 
 class JsonLines:
@@ -18,6 +21,10 @@ class JsonLines:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._lock = threading.Lock()
+        if path.exists() and not path.read_bytes().endswith(b"\n"):
+            # A process was killed in the middle of a line: what follows must start a line of its own.
+            with path.open("ab") as file:
+                file.write(b"\n")
 
     def write(self, **entry: object) -> None:
         """Append one object, flushed, so that a reader sees whole lines only."""
@@ -34,11 +41,48 @@ class Ledger(JsonLines):
         self.write(time=round(time.time(), 3), event=event, tier=tier, node=node, **facts)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, object]]:
-    """Yield the objects of a JSON-lines file; a last line that is still being written is left out."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+class Tail:
+    """Reads a JSON-lines file piece by piece, from where it stopped the last time.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+
+    def read(self) -> Iterator[Entry]:
+        """Yield the objects of the whole lines that are new.
+
+        A last line that is still being written waits for the next call. A line that a killed
+        process left torn is skipped. A file that was made anew, shorter, is read from its start.
+        """
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            if self.path.stat().st_size < self._offset:
+                self._offset = 0
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                entry = _parse(line)
+                if entry is not None:
+                    yield entry
+
+
+def read_lines(path: Path) -> Iterator[Entry]:
+    """Yield the objects of a JSON-lines file, as far as its lines are whole."""
+    return Tail(path).read()
+
+
+def _parse(line: bytes) -> Entry | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None

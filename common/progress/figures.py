@@ -1,0 +1,48 @@
+"""Numbers as a person reads them."""
+
+import math
+from typing import Any
+
+HOPS = ("access", "backbone")
+WAYS = ("down", "up")
+
+
+def three_digits(value: float) -> str:
+    """Write a number with three significant digits and without an exponent: 0.0603, 31.2, 1540."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:.0f}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes in MB (10^6 bytes), or GB (10^9) from 1000 MB on."""
+    return f"{three_digits(count / 1e9)} GB" if count >= 1e9 else f"{three_digits(count / 1e6)} MB"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as their two leading units, e.g. ``8.3 s``, ``12 min 4 s``, ``3 h 20 min``."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def quality(metrics: dict[str, Any]) -> tuple[str, float] | None:
+    """Find the main quality measure in a line of metrics: its name (``fid`` or ``fd_...``) and its value."""
+    for key, value in metrics.items():
+        if (key == "fid" or key.startswith("fd_")) and not key.endswith("_reference"):
+            return key, value
+    return None
+
+
+def payload(metrics: dict[str, Any]) -> int:
+    """Add up the payload bytes of all hops and both directions in a line of metrics."""
+    return sum(metrics[f"{hop}_{way}_bytes"] for hop in HOPS for way in WAYS)
+
+
+def one_line(text: object) -> str:
+    """Make text that may be a peer's own words safe to show: no line breaks, no terminal codes."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())
