@@ -43,8 +43,9 @@ def train(message: Message, context: Context) -> Message:
         images,
         Objective(config.objective, Diffusion(config.diffusion), order.sparse),
         config.training,
-        store=_optimizer_store(context, index, order) if config.training.keep_optimizer else None,
+        store=_optimizer_store(config, context, index, order) if config.training.keep_optimizer else None,
         edge_round=order.edge_round,
+        edge_rounds=config.edge_rounds,
         seed=derive_seed(config.seed, "train", index, order.edge_round),
         device=pick_device(config.runtime.device),
     )
@@ -65,10 +66,11 @@ def _identify(context: Context) -> tuple[Config, int]:
     return _config(tuple(sorted(context.run_config.items()))), int(context.node_config["partition-id"])
 
 
-def _optimizer_store(context: Context, index: int, order: TrainOrder) -> OptimizerStore:
+def _optimizer_store(config: Config, context: Context, index: int, order: TrainOrder) -> OptimizerStore:
     """Keep this client's optimizer in the run folder, below its own name."""
     folder = run_folder(context.run_config, context.run_id) / "clients" / client_id(index)
-    return OptimizerStore(folder, order.model.structure.id)
+    checkpoint = (order.root_round - 1) // config.checkpoint.every * config.checkpoint.every
+    return OptimizerStore(folder, order.model.structure.id, resume_at=checkpoint * config.topology.edge_rounds)
 
 
 @lru_cache(maxsize=4)

@@ -5,9 +5,10 @@ Moments that start anew every few steps make federated diffusion training about 
 image on our digits; so each client keeps its own (FedPhD's authors' code shares one Adam among all
 clients, which no deployment could).
 
-States are stamped with the edge round that made them, and the one before is kept too: a client that
-is asked twice for the same edge round, because its first answer was lost, starts both times from the
-same state and gives the same answer.
+States are stamped with the edge round that made them, and older ones are kept for as long as they
+can be asked for: a client that is asked twice for the same edge round, because its answer was lost
+or because the root went back to its last checkpoint, starts both times from the same state and gives
+the same answer.
 """
 
 import os
@@ -16,8 +17,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-
-KEPT = 2  # newest states on disk: of this edge round, and of the one before
 
 
 class OptimizerStore:
@@ -29,11 +28,14 @@ class OptimizerStore:
         The client's own; made when first needed.
     structure : str
         Structure id of the model: states of another structure are never used.
+    resume_at : int
+        The first edge round after the root's last checkpoint.
     """
 
-    def __init__(self, folder: Path, structure: str) -> None:
+    def __init__(self, folder: Path, structure: str, resume_at: int) -> None:
         self.folder = folder / "optimizer"
         self.structure = structure
+        self.resume_at = resume_at
 
     def restore(self, optimizer: torch.optim.Optimizer, edge_round: int) -> None:
         """Load the newest state of an edge round before `edge_round`; without one, start anew.
@@ -58,9 +60,14 @@ class OptimizerStore:
         draft = target.with_suffix(f".{os.getpid()}.draft")
         save_file(_flatten(optimizer.state_dict()["state"]), draft)
         draft.replace(target)
-        own = self._files()
-        for file in set(self.folder.glob("*.safetensors")) - set(own[-KEPT:]):
+        for file in set(self.folder.glob("*.safetensors")) - self._needed():
             file.unlink(missing_ok=True)
+
+    def _needed(self) -> set[Path]:
+        """Pick the two newest states, and the one from which a resumed root would have this client go on."""
+        own = self._files()
+        before = [file for file in own if self._edge_round(file) < self.resume_at]
+        return {*own[-2:], *before[-1:]}
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.structure}_*.safetensors"))

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 
 import torch
 from diffusers import UNet2DModel
@@ -32,6 +32,7 @@ def train(
     *,
     store: OptimizerStore | None,
     edge_round: int,
+    edge_rounds: int,
     seed: int,
     device: torch.device,
 ) -> TrainingResult:
@@ -50,7 +51,9 @@ def train(
     store : OptimizerStore or None
         Where Adam's moments are kept between edge rounds; None: they start anew each time.
     edge_round : int
-        From 0 over the whole run; places this round in the learning rate's warm-up.
+        From 0 over the whole run; places this round in the learning rate's schedule.
+    edge_rounds : int
+        Edge rounds in the whole run.
     seed : int
         Of this client and edge round: order of images, timesteps, noise and dropout follow from it.
     device : torch.device
@@ -59,7 +62,7 @@ def train(
     Raises
     ------
     FloatingPointError
-        If the objective stops being finite: such a model must not be sent.
+        If the objective or a weight stops being finite: such a model must not be sent.
     """
     started = time.perf_counter()
     steps_per_round = config.epochs * ceil(len(images) / config.batch_size)
@@ -72,7 +75,7 @@ def train(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for x_0 in _batches(images.to(device), config):
-            optimizer.param_groups[0]["lr"] = config.lr * _warmup(step, config.warmup_steps)
+            optimizer.param_groups[0]["lr"] = config.lr * lr_factor(config, step, edge_rounds * steps_per_round)
             with autocast(device, config.precision):
                 loss = objective(model, x_0)
             optimizer.zero_grad(set_to_none=True)
@@ -81,9 +84,9 @@ def train(
                 torch.nn.utils.clip_grad_norm_(unet.parameters(), config.clip_norm)
             optimizer.step()
             step, total, seen = step + 1, total + loss.item() * len(x_0), seen + len(x_0)
-    if not total < float("inf"):
+    if not isfinite(total) or not all(p.isfinite().all() for p in unet.parameters()):
         raise FloatingPointError(
-            f"the objective is not finite after edge round {edge_round}; lower training.lr={config.lr}"
+            f"objective or weights are not finite after edge round {edge_round}; lower training.lr={config.lr}"
         )
     if store is not None:
         store.save(optimizer, edge_round)
@@ -101,10 +104,18 @@ def _batches(images: Tensor, config: TrainingConfig) -> Iterator[Tensor]:
             yield x_0
 
 
-def _warmup(step: int, warmup_steps: int) -> float:
-    """Rise linearly to 1 over `warmup_steps`, which count over the whole run (our choice).
+def lr_factor(config: TrainingConfig, step: int, steps: int) -> float:
+    """Share of the learning rate at a step: a linear warm-up, then constant or falling linearly to zero.
 
-    A client cannot know how many steps the others made, so it counts as if it had trained in every
-    edge round so far.
+    Steps count over the whole run, as if the client had trained in every edge round so far (our
+    choice): a client cannot know how many steps the others made.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        `warmup_steps` and `schedule`.
+    step, steps : int
+        The step, from 0, and the number of steps in the whole run.
     """
-    return min(1.0, (step + 1) / max(warmup_steps, 1))
+    warmup = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    return warmup if config.schedule == "constant" else warmup * (1 - step / steps)

@@ -332,7 +332,8 @@ def _read_model(content: RecordDict, expected: Structure | None) -> PackedModel:
     identity = _text(record, "id")
     if expected is not None and identity != expected.id:
         raise MessageError(f"structure {shortened(identity)} instead of '{expected.id}'")
-    structure = expected or _structure(_text(record, "tensors"), identity)
+    tensors = _text(record, "tensors")
+    structure = expected or _structure(tensors, identity)
     arrays = content.get("model")
     if not isinstance(arrays, ArrayRecord) or list(arrays) != ["vector"]:
         raise MessageError("no model: an ArrayRecord 'model' with one array 'vector' is needed")

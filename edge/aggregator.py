@@ -105,6 +105,9 @@ class EdgeAggregator:
         order = RoundOrder.read(content)
         if not self.membership.complete:
             self.membership.register(grid)
+        strangers = {client for clients in order.assignment for client in clients} - set(self.membership.nodes)
+        if strangers:
+            raise MessageError(f"{self.edge} has no clients {', '.join(sorted(strangers))}")
         model, rounds = order.model, []
         state = LabelState.initial(self.membership.number_of_classes)
         for edge_round, clients in enumerate(order.assignment, start=order.first_edge_round):
@@ -180,7 +183,7 @@ class EdgeAggregator:
         return update
 
     def _check_quorum(self, task: TrainOrder, accepted: int, asked: int) -> None:
-        needed = ceil(self.config.topology.quorum * asked)
+        needed = ceil(round(self.config.topology.quorum * asked, 9))  # 0.28 of 25 are 7, not 7.000000000000001
         if accepted < needed:
             raise QuorumError(
                 f"{self.edge}: {accepted} of {asked} clients gave a sound update in edge round {task.edge_round}; "

@@ -1,5 +1,6 @@
 """Which clients an edge has, and at which Flower node each of them is."""
 
+import logging
 import time
 
 from flwr.app import Message, RecordDict
@@ -14,6 +15,8 @@ from common.topology import members
 
 NODE_POLL = 0.5  # seconds between looks for clients that have not connected yet
 QUERY_TIMEOUT = 300.0  # seconds for a client to load its data and answer
+
+log = logging.getLogger(__name__)
 
 
 class RegistrationError(FedPhDError):
@@ -64,8 +67,8 @@ class Membership:
         asked: set[int] = set()
         while not self.complete:
             new = set(grid.get_node_ids()) - asked
-            asked |= self._ask(grid, new)
-            if time.monotonic() > deadline:
+            asked |= self._ask(grid, new, min(QUERY_TIMEOUT, deadline - time.monotonic()))
+            if not self.complete and time.monotonic() > deadline:
                 missing = [client for client in self.expected if client not in self.profiles]
                 raise RegistrationError(f"{self.edge}: {', '.join(missing)} did not register within {self.timeout:g} s")
             if not self.complete:
@@ -73,11 +76,11 @@ class Membership:
         if len({tuple(profile.classes) for profile in self.profiles.values()}) > 1:
             raise RegistrationError(f"{self.edge}: its clients do not have the same classes")
 
-    def _ask(self, grid: Grid, nodes: set[int]) -> set[int]:
+    def _ask(self, grid: Grid, nodes: set[int], timeout: float) -> set[int]:
         """Ask nodes for their profiles; return those that answered, so that the others are asked again."""
         answered = set()
         queries = [Message(RecordDict(), node, REGISTER) for node in sorted(nodes)]
-        for reply in exchange(grid, queries, min(QUERY_TIMEOUT, self.timeout)):
+        for reply in exchange(grid, queries, timeout):
             if reply.has_error():
                 continue
             answered.add(reply.metadata.src_node_id)
@@ -85,7 +88,9 @@ class Membership:
                 profile = Profile.read(reply.content)
             except MessageError:
                 continue
-            if profile.client in self.expected:
+            if profile.client in self.profiles:
+                log.warning("%s: node %d says that it is %s too", self.edge, reply.metadata.src_node_id, profile.client)
+            elif profile.client in self.expected:
                 self.profiles[profile.client] = profile
                 self.nodes[profile.client] = reply.metadata.src_node_id
         return answered

@@ -19,7 +19,7 @@ EDGE_FAILED = 2  # Flower's error code CLIENT_APP_RAISED_EXCEPTION
 
 
 class VirtualEdgeGrid(BaseGrid):
-    """Nodes 1, 2, ... are the edges; each works in a thread of its own.
+    """Nodes 1, 2, ... are the edges; each works in a thread of its own, on one message after the other.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class VirtualEdgeGrid(BaseGrid):
     def __init__(self, below: Grid, aggregators: list[EdgeAggregator]) -> None:
         super().__init__(below)
         self._edges = dict(enumerate(aggregators, start=1))
-        self._pool = ThreadPoolExecutor(len(aggregators), thread_name_prefix="edge")
+        self._threads = {node: ThreadPoolExecutor(1, thread_name_prefix="edge") for node in self._edges}
         self._replies: dict[str, Future[Message]] = {}
 
     def get_node_ids(self) -> list[int]:
@@ -45,7 +45,7 @@ class VirtualEdgeGrid(BaseGrid):
         for message in messages:
             message_id = str(uuid4())
             set_message_id(message, message_id)
-            self._replies[message_id] = self._pool.submit(self._answer, message)
+            self._replies[message_id] = self._threads[message.metadata.dst_node_id].submit(self._answer, message)
             message_ids.append(message_id)
         return message_ids
 

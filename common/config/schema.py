@@ -16,6 +16,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 from common.errors import SettingError
@@ -49,6 +50,7 @@ class TrainingConfig(Section):
     batch_size: PositiveInt
     lr: PositiveFloat
     warmup_steps: NonNegativeInt
+    schedule: Literal["constant", "linear"]
     clip_norm: PositiveFloat | None
     flip: bool
     keep_optimizer: bool
@@ -226,9 +228,22 @@ class Config(Section):
     runtime: RuntimeConfig
 
     @property
-    def total_edge_rounds(self) -> int:
+    def edge_rounds(self) -> int:
         """Edge rounds in the whole run: root rounds times r_g."""
         return self.rounds * self.topology.edge_rounds
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_sparse_rounds(cls, tree: object) -> object:
+        """Replace ``structure.sparse_rounds: null`` by a fifth of the rounds, so that every process reads a number."""
+        if not isinstance(tree, dict):
+            return tree
+        structure, rounds = tree.get("structure"), tree.get("rounds")
+        if not isinstance(structure, dict) or not isinstance(rounds, int):
+            return tree
+        if structure.get("kind") != "sparse_then_prune" or structure.get("sparse_rounds") is not None:
+            return tree
+        return {**tree, "structure": {**structure, "sparse_rounds": max(1, rounds // 5)}}
 
     def model_post_init(self, _context: object) -> None:
         """Check what needs more than one option.
@@ -265,6 +280,9 @@ def _check_topology(topology: TopologyConfig) -> None:
                 homes,
                 f"must name at least one edge from 0 to {max(topology.edges, 1) - 1}",
             )
+    lonely = set(range(topology.edges)) - {edge for homes in topology.homes for edge in homes}
+    if lonely:
+        raise SettingError("topology.homes", topology.homes, f"no client can reach edge {min(lonely)}")
 
 
 def _check_structure(config: Config) -> None:
@@ -276,14 +294,10 @@ def _check_structure(config: Config) -> None:
             "structure.ratio", structure.ratio, "prunes nothing; use a ratio above 0 and below 1, or structure=dense"
         )
     if structure.kind == "sparse_then_prune":
-        if structure.sparse_rounds is None:
-            raise SettingError("structure.sparse_rounds", None, "say after how many root rounds to prune")
-        if structure.sparse_rounds >= config.rounds:
-            raise SettingError(
-                "structure.sparse_rounds",
-                structure.sparse_rounds,
-                f"must be below rounds={config.rounds}, or no round trains the pruned U-Net",
-            )
+        assert structure.sparse_rounds is not None  # filled in before
+        if structure.sparse_rounds > config.rounds:
+            advice = f"is later than the last round, so nothing would be pruned; use at most rounds={config.rounds}"
+            raise SettingError("structure.sparse_rounds", structure.sparse_rounds, advice)
 
 
 def _check_data(data: DataConfig) -> None:

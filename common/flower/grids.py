@@ -35,16 +35,26 @@ def exchange(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterato
         A node's reply; an error reply if the node failed or stayed silent. `metadata.src_node_id` is
         always the node that was asked.
     """
-    waiting = {message_id: message for message in messages for message_id in grid.push_messages([message])}
+    waiting: dict[str, Message] = {}
+    unsent: list[Message] = []
+    for message in messages:
+        message_id = next(iter(grid.push_messages([message])), None)  # none where the SuperLink knows no such node
+        if message_id:
+            waiting[message_id] = message
+        else:
+            unsent.append(message)
     deadline = time.monotonic() + timeout
+    for asked in unsent:
+        yield Message(Error(NO_REPLY, "the message could not be sent"), reply_to=asked)
     pause = FIRST_POLL
     while waiting and time.monotonic() < deadline:
-        arrived = list(grid.pull_messages(list(waiting)))
-        for reply in arrived:
-            asked = waiting.pop(reply.metadata.reply_to_message_id, None)
-            if asked is not None:
-                yield _with_source(reply, asked)
-        pause = FIRST_POLL if arrived else min(2 * pause, SLOWEST_POLL)
+        before = len(waiting)
+        for message_id in list(waiting):  # one at a time, so that memory does not hold what came meanwhile
+            for reply in grid.pull_messages([message_id]):
+                asked = waiting.pop(reply.metadata.reply_to_message_id, None)
+                if asked is not None:
+                    yield _with_source(reply, asked)
+        pause = FIRST_POLL if len(waiting) < before else min(2 * pause, SLOWEST_POLL)
         if waiting:
             time.sleep(pause)
     for asked in waiting.values():
@@ -53,9 +63,10 @@ def exchange(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterato
 
 def _with_source(reply: Message, asked: Message) -> Message:
     """Errors 3 and 5 name the SuperLink as their source: make them name the node that was asked."""
-    if reply.has_error() and reply.metadata.src_node_id != asked.metadata.dst_node_id:
-        return Message(reply.error, reply_to=asked)
-    return reply
+    if reply.metadata.src_node_id == asked.metadata.dst_node_id:
+        return reply
+    foreign = Error(NO_REPLY, f"node {reply.metadata.src_node_id} answered in its place")
+    return Message(reply.error if reply.has_error() else foreign, reply_to=asked)
 
 
 class BaseGrid(Grid):  # type: ignore[misc]

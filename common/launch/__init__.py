@@ -1,0 +1,1 @@
+"""Starting a run: the `fedphd` command and the runtimes that need processes of their own."""

@@ -1,0 +1,134 @@
+"""Checkpoints of the root: atomic, hashed, in safetensors and JSON.
+
+A checkpoint is a folder ``checkpoints/round_0012`` with ``model.safetensors``, perhaps
+``ema.safetensors``, ``state.json``, which holds everything else, and ``SHA256SUMS`` over all of them,
+as `sha256sum --check` reads it. It is written beside its place and renamed into it, so a torn one is never taken for a whole one; a
+damaged one is refused and the one before is used.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from common.errors import SettingError
+from common.packing import PackedModel
+from common.structure import Structure
+from server.state import GlobalState, Traffic
+
+log = logging.getLogger(__name__)
+
+SUMS = "SHA256SUMS"
+
+
+class DamagedCheckpointError(Exception):
+    """A checkpoint whose files are missing or do not have the hash that was written."""
+
+
+def save(state: GlobalState, folder: Path, keep: int) -> Path:
+    """Write a checkpoint of `state` into `folder` and remove all but the newest `keep`.
+
+    Returns
+    -------
+    Path
+        The checkpoint's folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target, draft = folder / f"round_{state.round:04d}", folder / f".draft_{state.round:04d}"
+    for torn in folder.glob(".draft_*"):
+        shutil.rmtree(torn)
+    draft.mkdir()
+    files = {"model.safetensors": model_bytes(state.model)}
+    if state.ema is not None:
+        files["ema.safetensors"] = model_bytes(state.ema)
+    facts = {
+        "round": state.round,
+        "elapsed": state.elapsed,
+        "traffic": asdict(state.traffic),
+        "structure": state.model.structure.tensors,
+    }
+    files["state.json"] = json.dumps(facts).encode()
+    files[SUMS] = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
+    for name, data in files.items():
+        _write_durably(draft / name, data)
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    # Newer ones can only be damaged ones that were passed over: they must not push this one out.
+    for old in [one for one in _newest_first(folder) if _round(one) <= state.round][keep:]:
+        shutil.rmtree(old)
+    return target
+
+
+def load(folder: Path) -> GlobalState:
+    """Read the newest sound checkpoint in `folder`; damaged ones are passed over with a warning.
+
+    Raises
+    ------
+    SettingError
+        If there is none.
+    """
+    for checkpoint in _newest_first(folder):
+        try:
+            return _read(checkpoint)
+        except DamagedCheckpointError as error:
+            log.warning("%s is damaged (%s); trying the one before", checkpoint, error)
+    raise SettingError(
+        "checkpoint.resume", folder.parent, "holds no sound checkpoint; give the run folder of a started run"
+    )
+
+
+def model_bytes(model: PackedModel) -> bytes:
+    """Encode a packed model as a safetensors file."""
+    return save_safetensors({name: np.ascontiguousarray(array) for name, array in model.arrays()})  # type: ignore[no-any-return]
+
+
+def _read(checkpoint: Path) -> GlobalState:
+    try:
+        lines = (checkpoint / SUMS).read_text(encoding="ascii").rstrip("\n").split("\n")
+        digests = {name: digest for digest, name in (line.split("  ") for line in lines)}
+        files = {name: (checkpoint / name).read_bytes() for name in digests}
+    except (OSError, ValueError) as error:
+        raise DamagedCheckpointError(str(error)) from error
+    if {file.name for file in checkpoint.iterdir()} != {SUMS, *files}:
+        raise DamagedCheckpointError(f"{SUMS} does not name the files that are there")
+    for name, digest in digests.items():
+        if hashlib.sha256(files[name]).hexdigest() != digest:
+            raise DamagedCheckpointError(f"{name} has another hash than the one written")
+    facts = json.loads(files["state.json"])
+    structure = Structure.from_json(json.dumps(facts["structure"]))
+    ema = files.get("ema.safetensors")
+    return GlobalState(
+        round=facts["round"],
+        model=_model(structure, files["model.safetensors"]),
+        ema=None if ema is None else _model(structure, ema),
+        traffic=Traffic(**facts["traffic"]),
+        elapsed=facts["elapsed"],
+    )
+
+
+def _model(structure: Structure, data: bytes) -> PackedModel:
+    tensors = load_safetensors(data)
+    return PackedModel(structure, np.concatenate([tensors[name].ravel() for name, _ in structure.tensors]))
+
+
+def _newest_first(folder: Path) -> Iterator[Path]:
+    yield from sorted(folder.glob("round_[0-9]*"), key=_round, reverse=True)
+
+
+def _round(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("round_"))
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

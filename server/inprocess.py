@@ -1,0 +1,22 @@
+"""The whole run in this one process, without Ray: the `inprocess` runtime."""
+
+from pathlib import Path
+
+from flwr.clientapp import ClientApp
+from hydra.utils import get_object
+
+from common.config import Config, to_run_config
+from common.flower.inprocess import InProcessGrid
+from server.app import serve
+
+
+def in_process_grid(config: Config, run_dir: Path) -> InProcessGrid:
+    """Make a grid of all clients within this process."""
+    # By name, so that the root's code does not import the clients'.
+    client_app: ClientApp = get_object("client.app.app")
+    return InProcessGrid(client_app, config.topology.clients, to_run_config(config, run_dir))
+
+
+def run(config: Config, run_dir: Path) -> None:
+    """Train here and now; clients take turns."""
+    serve(in_process_grid(config, run_dir), config, run_dir)

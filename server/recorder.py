@@ -1,0 +1,100 @@
+"""What the root writes down after each round: metrics, sample grids, checkpoints."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from flwr.app import ArrayRecord, MetricRecord
+
+from common.config import Config
+from common.ledger import JsonLines, Ledger
+from common.model import count
+from server import checkpoint
+from server.evaluation import Evaluator
+from server.state import GlobalState
+from server.structure import StructureSchedule, load_unet
+
+
+class Recorder:
+    """Flower's `evaluate_fn`: called before the first round and after each.
+
+    Parameters
+    ----------
+    config : Config
+        The run's configuration.
+    state : GlobalState
+        What the strategy commits to.
+    structure : StructureSchedule
+        Names the phase of each round.
+    ledger : Ledger
+        Where evaluations and checkpoints are noted.
+    run_dir : Path
+        Takes `metrics.jsonl`, `samples/` and `checkpoints/`.
+    """
+
+    def __init__(
+        self, config: Config, state: GlobalState, structure: StructureSchedule, ledger: Ledger, run_dir: Path
+    ) -> None:
+        self.config = config
+        self.state = state
+        self.structure = structure
+        self.ledger = ledger
+        self.run_dir = run_dir
+        self.metrics = JsonLines(run_dir / "metrics.jsonl")
+        self.evaluator = Evaluator(config, run_dir)
+        self._resumed_at = state.round if state.round else None
+        self._counts: dict[str, tuple[int, int]] = {}
+        self._mark = time.perf_counter()
+
+    def __call__(self, server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
+        """Write down the round that was just committed."""
+        if self.state.round == self._resumed_at:
+            return None  # it was written down before the run was interrupted
+        seconds = self._lap()
+        line = self._line(seconds) | self._evaluate()
+        self._lap()
+        self.metrics.write(**line)
+        self._checkpoint()
+        return MetricRecord({key: value for key, value in line.items() if isinstance(value, (int, float))})
+
+    def _lap(self) -> float:
+        """Add the time since the last call to the run's elapsed time, and return it."""
+        now = time.perf_counter()
+        seconds, self._mark = now - self._mark, now
+        self.state.elapsed += seconds
+        return seconds
+
+    def _evaluate(self) -> dict[str, float]:
+        last = self.state.round == self.config.rounds
+        if self.state.round % self.config.evaluation.every and not last:
+            return {}
+        quality = self.evaluator.evaluate(self.state.round, load_unet(self.config, self.state.best))
+        quality |= self.evaluator.references()
+        self.ledger.event("evaluate", tier="root", node="root", round=self.state.round, **quality)
+        return quality
+
+    def _line(self, seconds: float) -> dict[str, object]:
+        structure = self.state.model.structure.id
+        if structure not in self._counts:
+            self._counts[structure] = count(load_unet(self.config, self.state.model))
+        parameters, macs = self._counts[structure]
+        traffic = {f"{hop}_bytes": value for hop, value in asdict(self.state.traffic).items()}
+        return {
+            "round": self.state.round,
+            "edge_rounds": self.state.round * self.config.topology.edge_rounds,
+            "phase": self.structure.phase(max(self.state.round, 1)),
+            **asdict(self.state.latest),
+            "parameters": parameters,
+            "macs": macs,
+            "structure": structure,
+            **traffic,
+            "seconds": round(seconds, 3),
+            "elapsed": round(self.state.elapsed, 3),
+        }
+
+    def _checkpoint(self) -> None:
+        last = self.state.round == self.config.rounds
+        if self.state.round % self.config.checkpoint.every and not last:
+            return
+        checkpoint.save(self.state, self.run_dir / "checkpoints", self.config.checkpoint.keep)
+        self.ledger.event("checkpoint", tier="root", node="root", round=self.state.round)

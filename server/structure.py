@@ -1,0 +1,75 @@
+"""When the global U-Net is pruned, and the pruning itself."""
+
+from diffusers import UNet2DModel
+
+from common.config import Config
+from common.ledger import Ledger
+from common.model import count, rebuild_unet
+from common.packing import PackedModel, pack, unpack
+from common.pruning import prune, prune_like
+from server.state import GlobalState
+
+
+class StructureSchedule:
+    """FedPhD's two modes: prune at the start, or train sparsely for some rounds and prune once.
+
+    Parameters
+    ----------
+    config : Config
+        `structure` says when and how much, `model` what the dense U-Net is.
+    ledger : Ledger
+        Where a pruning is written.
+    """
+
+    def __init__(self, config: Config, ledger: Ledger) -> None:
+        self.config = config
+        self.ledger = ledger
+
+    @property
+    def pruned_after(self) -> int | None:
+        """Root rounds before the pruning; None if there is none."""
+        structure = self.config.structure
+        return {"dense": None, "at_start": 0, "sparse_then_prune": structure.sparse_rounds}[structure.kind]
+
+    def phase(self, root_round: int) -> str:
+        """Name the phase that a root round (from 1) belongs to: "dense", "sparse" or "pruned"."""
+        if self.pruned_after is None:
+            return "dense"
+        return "sparse" if root_round <= self.pruned_after else "pruned"
+
+    def apply(self, state: GlobalState) -> None:
+        """Prune the global model, and its average alike, if this is the moment: after round `pruned_after`.
+
+        Raises
+        ------
+        SettingError
+            If the ratio removes nothing, or more than the U-Net can lose.
+        """
+        if state.round != self.pruned_after:
+            return
+        before = load_unet(self.config, state.model)
+        after, pruning = prune(before, self.config.structure.ratio)
+        if state.ema is not None:
+            state.ema = pack(prune_like(load_unet(self.config, state.ema), pruning).state_dict())
+        old, state.model = state.model, pack(after.state_dict())
+        parameters, macs = zip(count(before), count(after), strict=True)
+        self.ledger.event(
+            "prune",
+            tier="root",
+            node="root",
+            round=state.round,
+            ratio=self.config.structure.ratio,
+            parameters_before=parameters[0],
+            parameters_after=parameters[1],
+            macs_before=macs[0],
+            macs_after=macs[1],
+            structure_before=old.structure.id,
+            structure_after=state.model.structure.id,
+        )
+
+
+def load_unet(config: Config, model: PackedModel) -> UNet2DModel:
+    """Build the U-Net that a packed model describes, with its weights."""
+    unet = rebuild_unet(config.model, model.structure)
+    unet.load_state_dict(unpack(model))
+    return unet

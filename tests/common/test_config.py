@@ -1,0 +1,245 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import conf
+from common.config import Config, compose, from_run_config, from_yaml, run_folder, to_run_config, to_yaml, validate
+from common.config.load import CONFIG_KEY, OVERRIDES_KEY
+from common.config.schema import HomogeneityAssignment
+from common.errors import SettingError
+
+CONF = Path(conf.__file__).parent
+GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and list(folder.glob("*.yaml")))
+
+
+def choices(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def paths(composed: str, folder: Path) -> list[str]:
+    """Overrides that give a choice the path without which it cannot start."""
+    needed = {
+        "data=fashion_mnist": "data.root",
+        "data=cifar10": "data.root",
+        "data=npz": "data.path",
+        "data=folder": "data.path",
+        "evaluation=fid": "evaluation.inception_weights",
+    }
+    return [f"{needed[composed]}={folder}"] if composed in needed else []
+
+
+def tree(**changes: object) -> dict:
+    """The default configuration as plain dicts, with changes at dotted keys (``__`` for the dots)."""
+    plain = yaml.safe_load(to_yaml(compose()))
+    for key, value in changes.items():
+        *sections, name = key.split("__")
+        place = plain
+        for section in sections:
+            place = place[section]
+        place[name] = value
+    return plain
+
+
+def refused(**changes: object) -> SettingError:
+    with pytest.raises(SettingError) as caught:
+        validate(tree(**changes))
+    assert str(caught.value).startswith(f"{caught.value.key}=")
+    assert caught.value.advice
+    return caught.value
+
+
+# --- composing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choice", [f"{group}={name}" for group in GROUPS for name in choices(group)])
+def test_every_choice_composes_and_travels(choice: str, tmp_path: Path) -> None:
+    group, _, name = choice.partition("=")
+    if group == "experiment":
+        pytest.skip("experiments are tested as a whole")
+    config = compose([choice, *paths(choice, tmp_path)])
+    assert from_yaml(to_yaml(config)) == config
+    part = getattr(config, group)
+    assert part == name if group == "method" else part is not None
+
+
+def test_groups_are_where_the_schema_says() -> None:
+    assert set(GROUPS) - {"experiment"} <= set(Config.model_fields)
+
+
+@pytest.mark.parametrize("choice", choices("experiment"))
+def test_every_experiment_composes(choice: str, tmp_path: Path) -> None:
+    try:
+        config = compose([f"experiment={choice}"])
+    except SettingError as error:  # the one thing that an experiment may leave open is where the user's files are
+        assert error.value is None
+        assert "path" in error.advice
+        return
+    assert from_yaml(to_yaml(config)) == config
+
+
+def test_a_method_is_a_choice_of_parts() -> None:
+    phd, avg = compose(["method=fedphd"]), compose(["method=fedavg"])
+    assert isinstance(phd.assignment, HomogeneityAssignment)
+    assert (phd.weighting.root.kind, phd.structure.kind) == ("homogeneity", "sparse_then_prune")
+    assert phd.objective.sparsity > 0
+    assert (avg.assignment.kind, avg.weighting.root.kind, avg.structure.kind) == ("random", "samples", "dense")
+    assert avg.objective.sparsity == 0
+    mixed = compose(["method=fedavg", "assignment=homogeneity", "structure=at_start"])
+    assert (mixed.method, mixed.assignment.kind, mixed.structure.kind) == ("fedavg", "homogeneity", "at_start")
+
+
+def test_a_flat_topology_has_no_edges() -> None:
+    flat = compose(["method=fedavg", "topology=flat"]).topology
+    assert (flat.edges, flat.edge_rounds) == (0, 1)
+
+
+def test_the_papers_constants() -> None:
+    """FedPhD's authors' code: a = 10000 and b = 0 for the draw, n_e before the client; a = 5000 at the root."""
+    phd = compose(["method=fedphd"])
+    assert (phd.assignment.a, phd.assignment.b, phd.assignment.count) == (10000.0, 0.0, "before")
+    assert (phd.weighting.root.a, phd.weighting.root.b) == (5000.0, 0.0)
+    assert phd.weighting.edge.kind == "samples"
+    ddpm = phd.diffusion
+    assert (ddpm.timesteps, ddpm.beta_schedule, ddpm.beta_start, ddpm.beta_end) == (1000, "linear", 1e-4, 0.02)
+
+
+# --- carrying ---------------------------------------------------------------------------------------
+
+
+def test_the_run_config_carries_the_whole_tree(tmp_path: Path) -> None:
+    config = compose(["topology.homes=[[0],[1],[0,1],[0],[0],[0],[1],[1],[1],[1]]", "seed=7"])
+    run_config = to_run_config(config, tmp_path)
+    assert all(type(value) in (bool, float, int, str) for value in run_config.values())  # all that Flower carries
+    assert from_run_config(run_config) == config
+    assert run_folder(run_config, 5) == tmp_path
+
+
+def test_without_text_the_app_composes_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_config = {CONFIG_KEY: "", OVERRIDES_KEY: "method=fedavg  rounds=3", "run-dir": ""}
+    assert from_run_config(run_config) == compose(["method=fedavg", "rounds=3"])
+    assert from_run_config({}) == compose()
+    assert run_folder(run_config, 5) == tmp_path / "runs" / "flwr-5"
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    lr=st.floats(1e-12, 1e3),
+    seed=st.integers(0, 2**63 - 1),
+    b=st.floats(-1e9, 1e9),
+    name=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=10),
+)
+def test_numbers_and_texts_survive_the_journey(lr: float, seed: int, b: float, name: str) -> None:
+    plain = tree(training__lr=lr, seed=seed, assignment__b=b, method=name)
+    config = validate(plain)
+    assert (config.training.lr, config.seed, config.assignment.b, config.method) == (lr, seed, b, name)
+    assert from_yaml(to_yaml(config)) == config
+
+
+def test_paths_become_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    config = compose(["data=folder", "data.path=images"])
+    assert config.data.path == tmp_path / "images"
+    monkeypatch.chdir("/")
+    assert from_yaml(to_yaml(config)).data.path == tmp_path / "images"
+
+
+def test_a_checked_configuration_does_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        compose().topology.clients = 3
+
+
+# --- refusing ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "value", "advice"),
+    [
+        ({"rounds": -3}, "rounds", -3, "greater than 0"),
+        ({"rounds": "many"}, "rounds", "many", "integer"),
+        ({"rounds": 2.5}, "rounds", 2.5, "integer"),
+        ({"seed": -1}, "seed", -1, "greater than or equal to 0"),
+        ({"structure__ratio": 1}, "structure.ratio", 1, "less than 1"),
+        ({"structure__ratio": -0.1}, "structure.ratio", -0.1, "greater than or equal to 0"),
+        ({"structure__ratio": 0}, "structure.ratio", 0, "prunes nothing"),
+        ({"structure__sparse_rounds": 41}, "structure.sparse_rounds", 41, "rounds=40"),
+        ({"structure__sparse_rounds": 0}, "structure.sparse_rounds", 0, "greater than 0"),
+        ({"topology__edges": 11}, "topology.edges", 11, "at most topology.clients=10"),
+        ({"topology__edges": -1}, "topology.edges", -1, "greater than or equal to 0"),
+        ({"topology__clients": 0}, "topology.clients", 0, "greater than 0"),
+        ({"topology__homes": [[0]] * 9}, "topology.homes", [[0]] * 9, "for each of 10 clients"),
+        ({"topology__homes": [[0]] * 9 + [[2]]}, "topology.homes[9]", [2], "from 0 to 1"),
+        ({"topology__homes": [[1]] + [[]] + [[0]] * 8}, "topology.homes[1]", [], "at least one edge"),
+        ({"topology__homes": [[0]] * 10}, "topology.homes", [[0]] * 10, "no client can reach edge 1"),
+        ({"topology__homes": [[0]] * 9 + [[-1]]}, "topology.homes[9][0]", -1, "greater than or equal to 0"),
+        ({"topology__quorum": 0}, "topology.quorum", 0, "greater than 0"),
+        ({"topology__quorum": 1.1}, "topology.quorum", 1.1, "less than or equal to 1"),
+        ({"topology__participation": 0}, "topology.participation", 0, "greater than 0"),
+        ({"topology__round_timeout": float("inf")}, "topology.round_timeout", float("inf"), "finite"),
+        ({"training__lr": float("nan")}, "training.lr", float("nan"), "finite"),
+        ({"training__momentum": 0.9}, "training.momentum", 0.9, "not permitted"),
+        ({"colour": "blue"}, "colour", "blue", "not permitted"),
+        ({"assignment__a": -1}, "assignment.a", -1, "greater than 0"),
+        ({"assignment__more": 1}, "assignment.more", 1, "not permitted"),
+        ({"assignment__count": "after"}, "assignment.count", "after", "'before' or 'merged'"),
+        ({"objective__loss": "l1"}, "objective.loss", "l1", "'mse' or 'huber'"),
+        ({"ema_decay": 1.0}, "ema_decay", 1.0, "less than 1"),
+        ({"partition__classes_per_client": None}, "partition.classes_per_client", None, "how many classes"),
+        ({"checkpoint__keep": 0}, "checkpoint.keep", 0, "greater than 0"),
+        ({"evaluation__extractor": "fid"}, "evaluation.extractor", "fid", "fd_classifier, inception"),
+    ],
+)
+def test_bad_settings(changes: dict[str, object], key: str, value: object, advice: str) -> None:
+    error = refused(**changes)
+    assert error.key == key
+    assert repr(error.value) in (repr(value), repr(float("nan")), f"{value}.0")
+    assert advice in error.advice
+
+
+def test_a_missing_setting() -> None:
+    plain = tree()
+    del plain["topology"]["quorum"]
+    with pytest.raises(SettingError, match="topology.quorum=null: Field required"):
+        validate(plain)
+
+
+def test_an_unknown_kind_of_part() -> None:
+    error = refused(assignment={"kind": "best"})
+    assert error.key.startswith("assignment")
+    assert "'fixed', 'random', 'homogeneity'" in error.advice
+
+
+@pytest.mark.parametrize("kind", ["fashion_mnist", "cifar10", "npz", "folder"])
+def test_data_that_is_not_there(kind: str, tmp_path: Path) -> None:
+    key = "data.root" if kind in ("fashion_mnist", "cifar10") else "data.path"
+    with pytest.raises(SettingError, match="needs the path of its images") as caught:
+        compose([f"data={kind}"])
+    assert (caught.value.key, caught.value.value) == (key, None)
+    with pytest.raises(SettingError, match="no such file or folder") as caught:
+        compose([f"data={kind}", f"{key}={tmp_path}/nowhere"])
+    assert (caught.value.key, caught.value.value) == (key, tmp_path / "nowhere")
+
+
+def test_data_that_is_to_be_downloaded_need_not_be_there(tmp_path: Path) -> None:
+    config = compose(["data=cifar10", f"data.root={tmp_path}/new", "data.download=true"])
+    assert config.data.root == tmp_path / "new"
+
+
+def test_fid_needs_its_network() -> None:
+    with pytest.raises(SettingError, match="inception-2015-12-05.pt"):
+        compose(["evaluation=fid"])
+
+
+def test_settings_of_dirichlet() -> None:
+    with pytest.raises(SettingError, match=r"partition.alpha=null: .* Dirichlet"):
+        compose(["partition=dirichlet", "partition.alpha=null"])
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b", "just text", "17"])
+def test_text_that_is_no_configuration(text: str) -> None:
+    with pytest.raises(SettingError, match="dictionary"):
+        from_yaml(text)

@@ -1,0 +1,50 @@
+"""The `fedphd` command as a shell sees it: one line and exit code 2 for what cannot work, Hydra's own flags."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FEDPHD = str(Path(sys.executable).parent / "fedphd")
+
+
+def fedphd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([FEDPHD, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key_and_value", "advice"),
+    [
+        (["method=nope"], "method=nope", "fedavg, fedphd"),
+        (["rounds=-3"], "rounds=-3", "greater than 0"),
+        (["topology.edges=11"], "topology.edges=11", "at most topology.clients=10"),
+        (["data=npz", "data.path=missing.npz"], "missing.npz", "no such file"),
+        (["data=npz"], "data.path=null", "data.path=/path/to/images"),
+        (["data=npz", "data.path=no_labels.npz"], "no_labels.npz", "lacks train_y"),
+        (["structure.ratio=1"], "structure.ratio=1", "less than 1"),
+        (["structure.ratio=0.9"], "structure.ratio=0.9", "at most 0.75"),
+        (["training.bogus=1"], "training.bogus", "+training.bogus=1"),
+        (["model=ddpm_cifar10"], "model=ddpm_cifar10", "1x8x8"),
+        (["checkpoint.resume=nowhere"], "nowhere", "not a run folder"),
+    ],
+)
+def test_a_bad_setting_ends_in_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], key_and_value: str, advice: str
+) -> None:
+    np.savez(tmp_path / "no_labels.npz", train_x=np.zeros((20, 8, 8), np.uint8))
+    done = fedphd(tmp_path, *arguments)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert key_and_value in line
+    assert advice in line
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list(tmp_path.glob("runs/*"))  # no empty run folder is left behind
+
+
+def test_hydra_shows_the_composed_configuration(tmp_path: Path) -> None:
+    done = fedphd(tmp_path, "--cfg", "job", "method=fedavg", "topology=flat", "seed=3")
+    assert done.returncode == 0
+    assert "seed: 3" in done.stdout
+    assert "edges: 0" in done.stdout

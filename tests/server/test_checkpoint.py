@@ -1,0 +1,150 @@
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from common.errors import SettingError
+from common.packing import PackedModel
+from common.structure import Structure
+from server import checkpoint
+from server.state import GlobalState, Traffic
+
+STRUCTURE = Structure((("conv.weight", (2, 1, 3, 3)), ("conv.bias", (2,)), ("scale", ())))
+
+
+def state(committed: int, ema: bool = True) -> GlobalState:
+    rng = np.random.default_rng(committed)
+    models = [PackedModel(STRUCTURE, rng.standard_normal(STRUCTURE.size).astype(np.float32)) for _ in range(2)]
+    models[0].vector[:3] = [-0.0, 1e-45, 3.4e38]
+    return GlobalState(
+        committed, models[0], models[1] if ema else None, Traffic(1, 2, 3, 2**40 + committed), 0.1 + committed
+    )
+
+
+def assert_same(a: GlobalState, b: GlobalState) -> None:
+    assert (a.round, a.traffic, a.elapsed) == (b.round, b.traffic, b.elapsed)
+    assert a.model.hash == b.model.hash
+    assert (a.ema and a.ema.hash) == (b.ema and b.ema.hash)
+
+
+def saved(folder: Path, *rounds: int, keep: int = 10) -> list[Path]:
+    return [checkpoint.save(state(committed), folder, keep) for committed in rounds]
+
+
+def flip(file: Path, byte: int, bit: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[byte % len(data)] ^= 1 << bit
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("ema", [True, False])
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path: Path, ema: bool) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    target = checkpoint.save(state(12, ema), folder, keep=2)
+    assert target == folder / "round_0012"
+    assert_same(checkpoint.load(folder), state(12, ema))
+    assert [file.name for file in folder.iterdir()] == ["round_0012"]  # no draft is left
+
+
+def test_the_model_is_a_plain_safetensors_file(tmp_path: Path) -> None:
+    [target] = saved(tmp_path, 1)
+    tensors = load_file(target / "model.safetensors")
+    expected = dict(state(1).model.arrays())
+    assert set(tensors) == set(expected)
+    for name, array in expected.items():
+        assert tensors[name].size == array.size
+        np.testing.assert_array_equal(tensors[name].ravel(), array.ravel())
+    assert tensors["conv.weight"].shape == (2, 1, 3, 3)
+
+
+def test_the_newest_are_kept(tmp_path: Path) -> None:
+    saved(tmp_path, 1, 2, 3, 4, 5, keep=2)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["round_0004", "round_0005"]
+    assert_same(checkpoint.load(tmp_path), state(5))
+
+
+def test_rounds_are_ordered_as_numbers(tmp_path: Path) -> None:
+    saved(tmp_path, 9998, 9999, 10000, 10001, keep=2)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["round_10000", "round_10001"]
+    assert checkpoint.load(tmp_path).round == 10001
+
+
+def test_a_round_may_be_saved_again(tmp_path: Path) -> None:
+    saved(tmp_path, 7)
+    checkpoint.save(state(7, ema=False), tmp_path, keep=2)
+    assert_same(checkpoint.load(tmp_path), state(7, ema=False))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["model.safetensors", "ema.safetensors", "state.json", "SHA256SUMS"]), st.data())
+def test_any_flipped_bit_is_noticed(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    newest = tmp_path / "round_0002"
+    if not newest.exists():
+        saved(tmp_path, 1, 2)
+    sound = (newest / name).read_bytes()
+    flip(newest / name, data.draw(st.integers(0, 10**4)), data.draw(st.integers(0, 7)))
+    try:
+        assert_same(checkpoint.load(tmp_path), state(1))
+    finally:
+        (newest / name).write_bytes(sound)
+    assert_same(checkpoint.load(tmp_path), state(2))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "ema.safetensors", "state.json", "SHA256SUMS"])
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
+def test_torn_files_are_noticed(tmp_path: Path, name: str, part: float, caplog: pytest.LogCaptureFixture) -> None:
+    _, newest = saved(tmp_path, 1, 2)
+    data = (newest / name).read_bytes()
+    (newest / name).write_bytes(data[: int(part * len(data))])
+    with caplog.at_level(logging.WARNING):
+        assert_same(checkpoint.load(tmp_path), state(1))
+    assert "round_0002 is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "ema.safetensors", "state.json", "SHA256SUMS"])
+def test_missing_files_are_noticed(tmp_path: Path, name: str) -> None:
+    _, newest = saved(tmp_path, 1, 2)
+    (newest / name).unlink()
+    assert_same(checkpoint.load(tmp_path), state(1))
+
+
+def test_lines_missing_from_the_sums_are_noticed(tmp_path: Path) -> None:
+    """... or the exponential moving average would be forgotten."""
+    _, newest = saved(tmp_path, 1, 2)
+    lines = (newest / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (newest / "SHA256SUMS").write_text("".join(line for line in lines if "ema" not in line))
+    assert_same(checkpoint.load(tmp_path), state(1))
+
+
+def test_a_draft_of_a_killed_process_is_neither_read_nor_left(tmp_path: Path) -> None:
+    [target] = saved(tmp_path, 3)
+    shutil.copytree(target, tmp_path / ".draft_0004")
+    assert_same(checkpoint.load(tmp_path), state(3))
+    saved(tmp_path, 5)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["round_0003", "round_0005"]
+
+
+def test_a_damaged_newer_one_does_not_push_out_the_sound_one(tmp_path: Path) -> None:
+    _, damaged = saved(tmp_path, 4, 6)
+    flip(damaged / "model.safetensors", 100, 0)
+    assert checkpoint.load(tmp_path).round == 4
+    saved(tmp_path, 5, keep=1)
+    assert_same(checkpoint.load(tmp_path), state(5))
+    saved(tmp_path, 6, keep=1)
+    assert_same(checkpoint.load(tmp_path), state(6))
+
+
+def test_without_a_sound_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    with pytest.raises(SettingError, match="holds no sound checkpoint") as caught:
+        checkpoint.load(folder)
+    assert (caught.value.key, caught.value.value) == ("checkpoint.resume", tmp_path / "run")
+    [only] = saved(folder, 1)
+    flip(only / "state.json", 20, 0)
+    with pytest.raises(SettingError, match="holds no sound checkpoint"):
+        checkpoint.load(folder)
