@@ -60,12 +60,15 @@ class OptimizerStore:
         draft = target.with_suffix(f".{os.getpid()}.draft")
         save_file(_flatten(optimizer.state_dict()["state"]), draft)
         draft.replace(target)
-        for file in set(self.folder.glob("*.safetensors")) - self._needed():
+        for file in set(self.folder.glob("*.safetensors")) - self._needed(edge_round):
             file.unlink(missing_ok=True)
 
-    def _needed(self) -> set[Path]:
-        """Pick the two newest states, and the one from which a resumed root would have this client go on."""
-        own = self._files()
+    def _needed(self, edge_round: int) -> set[Path]:
+        """Pick the two newest states, and the one from which a resumed root would have this client go on.
+
+        Later ones are from before the root went back to a checkpoint: nobody asks for them.
+        """
+        own = [file for file in self._files() if self._edge_round(file) <= edge_round]
         before = [file for file in own if self._edge_round(file) < self.resume_at]
         return {*own[-2:], *before[-1:]}
 

@@ -2,8 +2,8 @@
 
 A checkpoint is a folder ``checkpoints/round_0012`` with ``model.safetensors``, perhaps
 ``ema.safetensors``, ``state.json``, which holds everything else, and ``SHA256SUMS`` over all of them,
-as `sha256sum --check` reads it. It is written beside its place and renamed into it, so a torn one is never taken for a whole one; a
-damaged one is refused and the one before is used.
+as `sha256sum --check` reads it. It is written beside its place and renamed into it, so a torn one is
+never taken for a whole one; a damaged one is refused and the one before is used.
 """
 
 import hashlib

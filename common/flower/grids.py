@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
 
-FIRST_POLL = 0.01  # seconds
-SLOWEST_POLL = 0.5
+QUICKEST_POLL, SLOWEST_POLL = 0.01, 0.5  # seconds between polls
+POLL_SHARE = 0.05  # of the time waited so far: what polling may add to a wait
 NO_REPLY = 4  # Flower's error code REPLY_MESSAGE_UNAVAILABLE
 DEFAULT_TIMEOUT = 3600.0  # seconds, as Flower's strategies wait
 
@@ -43,20 +43,20 @@ def exchange(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterato
             waiting[message_id] = message
         else:
             unsent.append(message)
-    deadline = time.monotonic() + timeout
+    arrival = time.monotonic()
+    deadline = arrival + timeout
     for asked in unsent:
         yield Message(Error(NO_REPLY, "the message could not be sent"), reply_to=asked)
-    pause = FIRST_POLL
     while waiting and time.monotonic() < deadline:
-        before = len(waiting)
         for message_id in list(waiting):  # one at a time, so that memory does not hold what came meanwhile
             for reply in grid.pull_messages([message_id]):
                 asked = waiting.pop(reply.metadata.reply_to_message_id, None)
                 if asked is not None:
                     yield _with_source(reply, asked)
-        pause = FIRST_POLL if len(waiting) < before else min(2 * pause, SLOWEST_POLL)
+                    arrival = time.monotonic()
         if waiting:
-            time.sleep(pause)
+            waited = time.monotonic() - arrival
+            time.sleep(min(max(POLL_SHARE * waited, QUICKEST_POLL), SLOWEST_POLL))
     for asked in waiting.values():
         yield Message(Error(NO_REPLY, f"no answer within {timeout:g} s"), reply_to=asked)
 

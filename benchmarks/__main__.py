@@ -1,0 +1,7 @@
+"""Run all benchmarks: `python -m benchmarks`."""
+
+from benchmarks import aggregation, kept_optimizer
+
+if __name__ == "__main__":
+    aggregation.main()
+    kept_optimizer.main()
