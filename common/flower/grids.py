@@ -47,16 +47,18 @@ def exchange(grid: Grid, messages: Iterable[Message], timeout: float) -> Iterato
     deadline = arrival + timeout
     for asked in unsent:
         yield Message(Error(NO_REPLY, "the message could not be sent"), reply_to=asked)
-    while waiting and time.monotonic() < deadline:
+    while waiting:
         for message_id in list(waiting):  # one at a time, so that memory does not hold what came meanwhile
             for reply in grid.pull_messages([message_id]):
                 asked = waiting.pop(reply.metadata.reply_to_message_id, None)
                 if asked is not None:
                     yield _with_source(reply, asked)
                     arrival = time.monotonic()
-        if waiting:
-            waited = time.monotonic() - arrival
-            time.sleep(min(max(POLL_SHARE * waited, QUICKEST_POLL), SLOWEST_POLL))
+        left = deadline - time.monotonic()
+        if not waiting or left <= 0:
+            break
+        waited = time.monotonic() - arrival
+        time.sleep(min(max(POLL_SHARE * waited, QUICKEST_POLL), SLOWEST_POLL, left))
     for asked in waiting.values():
         yield Message(Error(NO_REPLY, f"no answer within {timeout:g} s"), reply_to=asked)
 

@@ -41,18 +41,20 @@ def run(composed: DictConfig) -> None:
 
 def _run(composed: DictConfig, run_dir: Path) -> None:
     config = validate(OmegaConf.to_container(composed, resolve=True))
-    check(config)
+    notes = check(config)
     run_dir = _resumed_folder(config) or run_dir
     run_dir.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False)
-    console.print(f"run folder {run_dir}")
+    console.print(f"run folder {run_dir}", soft_wrap=True)
+    for note in notes:
+        console.print(f"note       {note}", soft_wrap=True)
     train = get_method(config.runtime.target)
     write_report = get_method("server.report.write_report")
     try:
         with Progress(run_dir, console):
             train(config, run_dir)
     finally:
-        console.print(f"report     {write_report(run_dir)}")
+        console.print(f"report     {write_report(run_dir)}", soft_wrap=True)
 
 
 def main() -> None:

@@ -1,18 +1,28 @@
 """What can be found wrong before any process is started."""
 
+import os
+
 from common.compute import pick_device
 from common.config import Config
 from common.data import check_fits, load
 from common.diffusion import Diffusion
-from common.model import build_unet
+from common.model import build_unet, count
 from common.partition import partition
 from common.pruning import prune
 
+CPU_SPEED = 4e10  # MACs in a second on one core, as measured for our U-Nets (3 to 6 times 1e10)
+LONG = 10  # minutes
 
-def check(config: Config) -> None:
+
+def check(config: Config) -> list[str]:
     """Read the data, draw the partition, build and prune the U-Net once, as the run will.
 
     A ratio that cannot be pruned would else be found only after the sparse rounds.
+
+    Returns
+    -------
+    list[str]
+        What the user should know before the start: evaluations that take long.
 
     Raises
     ------
@@ -20,11 +30,24 @@ def check(config: Config) -> None:
         If the images cannot be read, do not fit the U-Net, or cannot be split as asked; if the U-Net
         cannot be built or pruned so; if the device is not there.
     """
-    pick_device(config.runtime.device)
+    device = pick_device(config.runtime.device)
     Diffusion(config.diffusion)
     images = load(config.data, "train", config.seed)
     check_fits(images, config.model)
     partition(images.labels, len(images.class_names), config.partition, config.topology.clients, config.seed)
     unet = build_unet(config.model, config.seed)
     if config.structure.kind != "dense":
-        prune(unet, config.structure.ratio)
+        unet, _ = prune(unet, config.structure.ratio)
+    return _long_evaluations(config, count(unet)[1]) if device.type == "cpu" else []
+
+
+def _long_evaluations(config: Config, macs: int) -> list[str]:
+    evaluation, steps = config.evaluation, config.diffusion.sampler_steps
+    images = max(evaluation.images, evaluation.grid_images)
+    minutes = images * steps * macs / CPU_SPEED / (os.cpu_count() or 1) / 60
+    if minutes < LONG:
+        return []
+    return [
+        f"each evaluation draws {images} images in {steps} steps: about {minutes:.0f} minutes on this CPU; lower "
+        f"evaluation.images={evaluation.images} or diffusion.sampler_steps={steps}, or draw a few with evaluation=grid"
+    ]

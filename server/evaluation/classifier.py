@@ -6,12 +6,12 @@ two runs with the same seed and data measure with the same numbers.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.compute import threads
 from common.data import ImageSet
 from common.seeding import derive_seed, numpy_rng
 
@@ -77,7 +77,7 @@ def train_classifier(images: ImageSet, epochs: int, seed: int) -> Classifier:
     """
     order = numpy_rng(seed, "evaluation", "classifier", "images").permutation(len(images))[:MAX_IMAGES]
     pixels, labels = torch.from_numpy(images.images(order)), torch.from_numpy(images.labels[order])
-    with one_thread(), torch.random.fork_rng(devices=[]):
+    with threads(1), torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would seed the GPUs as well.
         torch.default_generator.manual_seed(derive_seed(seed, "evaluation", "classifier"))
         model = Classifier(images.shape, len(images.class_names))
@@ -112,14 +112,3 @@ def _shift(images: Tensor) -> Tensor:
     height, width = images.shape[2:]
     padded = F.pad(images.float(), (1, 1, 1, 1), mode="replicate")
     return padded[:, :, down : down + height, right : right + width]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one CPU thread, so that sums do not depend on the number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from common.compute import threads
 from common.config import Config
 from common.data import load
 from common.data.images import Pixels
 from common.errors import SettingError
-from server.evaluation.classifier import Classifier, one_thread, train_classifier
+from server.evaluation.classifier import Classifier, train_classifier
 from server.evaluation.frechet import Array
 
 
@@ -71,13 +72,13 @@ class ClassifierFeatures:
 
     def features(self, images: Pixels) -> Array:
         """Map images (n, C, H, W) to penultimate activations (n, 64), on one CPU thread."""
-        with one_thread():
+        with threads(1):
             return in_batches(self.model.features, images, self.config.evaluation.batch_size)
 
     def scores(self, images: Pixels) -> dict[str, float]:
         """Give the share of the images that falls to each class, which shows classes that are lost."""
         names = load(self.config.data, "train", self.config.seed).class_names
-        with one_thread():
+        with threads(1):
             chosen = in_batches(self.model, images, self.config.evaluation.batch_size).argmax(1)
         shares = np.bincount(chosen, minlength=len(names)) / len(images)
         return {f"class_share/{name}": float(share) for name, share in zip(names, shares, strict=True)}

@@ -1,12 +1,13 @@
 """Drawing images from a U-Net, from the same noise every time."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from diffusers import UNet2DModel
 
-from common.compute import to_device
+from common.compute import threads, to_device
 from common.data.images import Pixels
 from common.diffusion import Diffusion
 from common.seeding import derive_seed, numpy_rng
@@ -47,7 +48,8 @@ def draw(
         batch = images[start : start + batch_size]
         epsilon = torch.from_numpy(noise.standard_normal(batch.shape, np.float32)).to(device)
         generator = torch.Generator().manual_seed(derive_seed(seed, "evaluation", "sampler", start))
-        batch[...] = _to_bytes(diffusion.sample(unet, epsilon, generator))
+        with threads(os.cpu_count() or 1):  # the clients wait meanwhile
+            batch[...] = _to_bytes(diffusion.sample(unet, epsilon, generator))
     return images
 
 
