@@ -21,7 +21,7 @@ NEVER = 10**9  # polls
 
 
 def small_config(*overrides: str) -> Config:
-    """Compose FedAvg on evenly spread digits over two edges and four clients, in this process, with more `overrides`."""
+    """Compose FedAvg on evenly spread digits, two edges and four clients, in this process, with more `overrides`."""
     return compose(
         [
             "method=fedavg",
@@ -33,6 +33,8 @@ def small_config(*overrides: str) -> Config:
             "topology.clients=4",
             "topology.edges=2",
             "topology.edge_rounds=2",
+            "topology.participation=1",
+            "topology.quorum=0.5",
             "topology.round_timeout=20",
             *overrides,
         ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import small_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from common.errors import FedPhDError, SettingError
 from common.ledger import JsonLines, Ledger, read_lines
 from common.seeding import derive_seed, numpy_rng
 from common.topology import client_id, edge_ids, homes, members
-from helpers import small_config
 
 # --- seeding ----------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
+from helpers import NEVER
 
 from common.flower.grids import NO_REPLY, BaseGrid, exchange
 from common.flower.inprocess import InProcessGrid
@@ -88,10 +89,14 @@ def test_silent_nodes_are_given_up() -> None:
     assert replies[1].error.reason == "no answer within 0.2 s"
 
 
+def test_what_is_ready_is_taken_however_little_time_is_left() -> None:
+    assert sources(exchange(ScheduledGrid({2: 0, 3: NEVER}), ask(2, 3), 0.0)) == [(2, None), (3, NO_REPLY)]
+
+
 def test_late_replies_are_dropped() -> None:
-    grid = ScheduledGrid({2: 3})
+    grid = ScheduledGrid({2: NEVER})
     assert sources(exchange(grid, ask(2), 0.02)) == [(2, NO_REPLY)]
-    # Its reply to the first message is ready by now, and the second exchange must not take it for its own.
+    grid.polls[2] = 0  # its reply to the first message is ready by now, too
     [second] = exchange(grid, ask(2), 5.0)
     assert second.metadata.reply_to_message_id == "message 1"
 

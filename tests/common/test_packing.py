@@ -49,7 +49,9 @@ def test_the_hash_tells_bits_and_structure_apart() -> None:
 # --- structure --------------------------------------------------------------------------------------
 
 SHAPES = st.lists(st.integers(1, 5), max_size=4).map(tuple)
-STRUCTURES = st.dictionaries(st.text(max_size=8), SHAPES, max_size=5).map(lambda shapes: Structure(tuple(shapes.items())))
+STRUCTURES = st.dictionaries(st.text(max_size=8), SHAPES, max_size=5).map(
+    lambda shapes: Structure(tuple(shapes.items()))
+)
 
 
 @settings(deadline=None)
@@ -83,7 +85,7 @@ def test_the_structure_of_a_state() -> None:
         '[["w", [-1]]]',
         '[["w", [1.0]]]',
         '[["w", [true]]]',
-        '[[3, [3]]]',
+        "[[3, [3]]]",
         '[["w", [3], 1]]',
         '[["w", [1]], ["w", [2]]]',
         "[" * 100_000,
@@ -91,5 +93,5 @@ def test_the_structure_of_a_state() -> None:
     ],
 )
 def test_text_that_is_no_structure(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         Structure.from_json(text)

@@ -218,6 +218,8 @@ UNSOUND: list[tuple[str, Forge, str]] = [
     ("refuse", changed(model=packed(np.inf, 2.0)), "not finite"),
     ("refuse", changed_round(samples=501), "counts 501 images; its clients have 500, 0 were not planned for it"),
     ("refuse", changed_round(clients=["client-0", "client-3"]), "1 were not planned for it"),
+    ("refuse", changed_round(clients=["client-0", "client-3"], samples=200), "1 were not planned for it"),
+    ("refuse", changed_round(clients=["client-9"], samples=0, loss=None), "1 were not planned for it"),
     ("refuse", changed_round(clients=["client-2", "client-2"]), "has a name twice"),
     ("refuse", changed_round(samples=-5), "must be a whole number of at least 0, not -5"),
     ("refuse", changed_round(loss=None), "images and no loss"),

@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from client.optimizer_store import OptimizerStore
+
+
+def adam(steps: int = 0, seed: int = 0) -> torch.optim.Adam:
+    """Adam after some steps on gradients of its own."""
+    rng = torch.Generator().manual_seed(seed)
+    network = nn.Linear(2, 3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    for _ in range(steps):
+        for parameter in network.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=rng)
+        optimizer.step()
+    return optimizer
+
+
+def moments(optimizer: torch.optim.Adam) -> list[list[float]]:
+    return [
+        [*own["exp_avg"].flatten().tolist(), *own["exp_avg_sq"].flatten().tolist(), float(own["step"])]
+        for own in optimizer.state_dict()["state"].values()
+    ]
+
+
+def restored(folder: Path, edge_round: int, structure: str = "s") -> list[list[float]]:
+    fresh = adam()
+    OptimizerStore(folder, structure, resume_at=0).restore(fresh, edge_round)
+    return moments(fresh)
+
+
+def save(folder: Path, edge_round: int, resume_at: int, structure: str = "s", timeline: int = 0) -> list[list[float]]:
+    """Save a state that belongs to the edge round, and return it."""
+    optimizer = adam(edge_round + 1, seed=timeline)
+    OptimizerStore(folder, structure, resume_at).save(optimizer, edge_round)
+    return moments(optimizer)
+
+
+def kept(folder: Path) -> list[str]:
+    return sorted(file.name for file in (folder / "optimizer").iterdir())
+
+
+def test_moments_come_back_bit_for_bit(tmp_path: Path) -> None:
+    state = save(tmp_path, 4, 0)
+    assert state
+    assert restored(tmp_path, 5) == state
+    assert restored(tmp_path, 9) == state  # it was not asked in between
+
+
+def test_without_a_state_the_optimizer_starts_anew(tmp_path: Path) -> None:
+    assert restored(tmp_path, 3) == []
+    save(tmp_path, 4, 0)
+    assert restored(tmp_path, 4) == []  # its own answer to round 4 is not where round 4 started
+    assert restored(tmp_path, 5, structure="pruned") == []
+
+
+def test_the_same_edge_round_starts_twice_from_the_same_state(tmp_path: Path) -> None:
+    before = save(tmp_path, 3, 0)
+    save(tmp_path, 4, 0)
+    assert restored(tmp_path, 4) == before
+
+
+def test_old_states_are_forgotten(tmp_path: Path) -> None:
+    for edge_round in range(10):
+        save(tmp_path, edge_round, resume_at=edge_round)
+    assert kept(tmp_path) == ["s_00000008.safetensors", "s_00000009.safetensors"]
+
+
+def test_the_state_that_a_resumed_root_starts_from_is_kept(tmp_path: Path) -> None:
+    states = {edge_round: save(tmp_path, edge_round, resume_at=5) for edge_round in range(3, 9)}
+    assert kept(tmp_path) == ["s_00000004.safetensors", "s_00000007.safetensors", "s_00000008.safetensors"]
+    assert restored(tmp_path, 5) == states[4]
+
+
+def test_after_a_root_went_back_the_run_is_repeated_not_mixed(tmp_path: Path) -> None:
+    """A root round of four edge rounds, 5 to 8, is repeated, and the client answers otherwise than before."""
+    for edge_round in range(3, 9):
+        save(tmp_path, edge_round, resume_at=5)
+    for edge_round in range(5, 9):
+        repeated = save(tmp_path, edge_round, resume_at=5, timeline=1)
+        assert restored(tmp_path, edge_round + 1) == repeated
+
+
+def test_a_damaged_state_is_passed_over(tmp_path: Path) -> None:
+    before = save(tmp_path, 3, 0)
+    save(tmp_path, 4, 0)
+    file = tmp_path / "optimizer" / "s_00000004.safetensors"
+    file.write_bytes(file.read_bytes()[:10])
+    assert restored(tmp_path, 5) == before
+
+
+def test_no_draft_is_left(tmp_path: Path) -> None:
+    save(tmp_path, 1, 0)
+    assert kept(tmp_path) == ["s_00000001.safetensors"]
+
+
+def test_states_of_a_structure_that_is_gone_are_forgotten(tmp_path: Path) -> None:
+    save(tmp_path, 1, 0)
+    save(tmp_path, 2, 0, structure="other")
+    assert kept(tmp_path) == ["other_00000002.safetensors"]
