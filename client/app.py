@@ -1,12 +1,14 @@
 """The ClientApp: registers with its edge, and trains the edge's model on its own images."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from client.local_data import local_data, reported_counts
+from client.histogram import reported_counts, reported_samples
+from client.local_data import local_data
 from client.network import network
 from client.objective import Objective
 from client.optimizer_store import OptimizerStore
@@ -26,8 +28,9 @@ app = ClientApp()
 def register(message: Message, context: Context) -> Message:
     """Tell who this client is, how many images it has, and how their labels are distributed."""
     config, index = _identify(context)
-    own = local_data(config, index)
-    profile = Profile(client_id(index), len(own.images), list(own.classes), reported_counts(config, index))
+    counts = reported_counts(config, index, _own_folder(context, index))
+    classes = list(local_data(config, index).classes)
+    profile = Profile(client_id(index), reported_samples(counts), classes, counts)
     return Message(profile.write(), reply_to=message)
 
 
@@ -53,7 +56,7 @@ def train(message: Message, context: Context) -> Message:
         model=pack(unet.state_dict()),
         client=client_id(index),
         edge_round=order.edge_round,
-        samples=len(images),
+        samples=reported_samples(reported_counts(config, index, _own_folder(context, index))),
         loss=result.loss,
         steps=result.steps,
         seconds=result.seconds,
@@ -68,9 +71,16 @@ def _identify(context: Context) -> tuple[Config, int]:
 
 def _optimizer_store(config: Config, context: Context, index: int, order: TrainOrder) -> OptimizerStore:
     """Keep this client's optimizer in the run folder, below its own name."""
-    folder = run_folder(context.run_config, context.run_id) / "clients" / client_id(index)
-    checkpoint = (order.root_round - 1) // config.checkpoint.every * config.checkpoint.every
-    return OptimizerStore(folder, order.model.structure.id, resume_at=checkpoint * config.topology.edge_rounds)
+    every, keep = config.checkpoint.every, config.checkpoint.keep
+    newest = (order.root_round - 1) // every
+    checkpoints = [number * every for number in range(max(newest - keep + 1, 0), newest + 1)]
+    starts = [root_round * config.topology.edge_rounds for root_round in checkpoints]
+    return OptimizerStore(_own_folder(context, index), order.model.structure.id, starts)
+
+
+def _own_folder(context: Context, index: int) -> Path:
+    """Name this client's folder on its own disk."""
+    return run_folder(context.run_config, context.run_id) / "clients" / client_id(index)
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from common.config import Config, DataConfig, PartitionConfig
 from common.data import load
 from common.partition import partition
-from common.seeding import numpy_rng
 
 
 @dataclass(frozen=True)
@@ -24,19 +23,6 @@ class LocalData:
 def local_data(config: Config, index: int) -> LocalData:
     """Read part `index` of the partition."""
     return _read(config.data, config.partition, config.topology.clients, config.seed, index)
-
-
-def reported_counts(config: Config, index: int) -> list[float]:
-    """Tell the label counts, with Laplace noise where `privacy.histogram_epsilon` asks for it.
-
-    One image more or less changes one count by one, so noise of scale 1/epsilon makes the histogram
-    epsilon-differentially private (Dwork et al. 2006); negative results are cut to zero.
-    """
-    counts = local_data(config, index).counts.astype(float)
-    epsilon = config.privacy.histogram_epsilon
-    if epsilon is not None:
-        counts += numpy_rng(config.seed, "histogram", index).laplace(scale=1 / epsilon, size=len(counts))
-    return np.maximum(counts, 0.0).tolist()  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=64)

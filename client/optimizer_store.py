@@ -12,6 +12,8 @@ the same answer.
 """
 
 import os
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -28,11 +30,11 @@ class OptimizerStore:
         The client's own; made when first needed.
     structure : str
         Structure id of the model: states of another structure are never used.
-    resume_at : int
-        The first edge round after the root's last checkpoint.
+    resume_at : Sequence[int]
+        The first edge round after each of the checkpoints that the root keeps.
     """
 
-    def __init__(self, folder: Path, structure: str, resume_at: int) -> None:
+    def __init__(self, folder: Path, structure: str, resume_at: Sequence[int]) -> None:
         self.folder = folder / "optimizer"
         self.structure = structure
         self.resume_at = resume_at
@@ -42,8 +44,9 @@ class OptimizerStore:
 
         A state that cannot be read is passed over: it is worth a few steps, not a failed round.
         """
-        for file in reversed(self._files()):
-            if self._edge_round(file) < edge_round:
+        earlier = [file for file in self._files() if self._edge_round(file) < edge_round]
+        for file in reversed(earlier):
+            if file.name.endswith(self._suffix):
                 try:
                     state = load_file(file)
                 except (SafetensorError, OSError):
@@ -56,28 +59,33 @@ class OptimizerStore:
     def save(self, optimizer: torch.optim.Optimizer, edge_round: int) -> None:
         """Write the state after `edge_round`, atomically, and forget the ones that nobody can ask for again."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        target = self.folder / f"{self.structure}_{edge_round:08d}.safetensors"
+        target = self.folder / f"{edge_round:08d}{self._suffix}"
         draft = target.with_suffix(f".{os.getpid()}.draft")
         save_file(_flatten(optimizer.state_dict()["state"]), draft)
         draft.replace(target)
-        for file in set(self.folder.glob("*.safetensors")) - self._needed(edge_round):
+        for file in set(self._files()) - self._needed(edge_round):
             file.unlink(missing_ok=True)
 
     def _needed(self, edge_round: int) -> set[Path]:
-        """Pick the two newest states, and the one from which a resumed root would have this client go on.
+        """Pick the two newest states, and those from which a resumed root would have this client go on.
 
         Later ones are from before the root went back to a checkpoint: nobody asks for them.
         """
-        own = [file for file in self._files() if self._edge_round(file) <= edge_round]
-        before = [file for file in own if self._edge_round(file) < self.resume_at]
-        return {*own[-2:], *before[-1:]}
+        made = [file for file in self._files() if self._edge_round(file) <= edge_round]
+        before = [[file for file in made if self._edge_round(file) < start][-1:] for start in self.resume_at]
+        return {*made[-2:], *chain.from_iterable(before)}
+
+    @property
+    def _suffix(self) -> str:
+        return f"_{self.structure}.safetensors"
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"{self.structure}_*.safetensors"))
+        """All states, of any structure, oldest first."""
+        return sorted(self.folder.glob("*.safetensors"))
 
     @staticmethod
     def _edge_round(file: Path) -> int:
-        return int(file.stem.rpartition("_")[2])
+        return int(file.stem.partition("_")[0])
 
 
 def _flatten(state: dict[int, dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -25,7 +25,7 @@ class OrderedAverage:
     """The average sum_k u_k w_k / sum_k u_k of vectors w_k with weights u_k.
 
     The sum runs in float64, where products of float32 numbers with whole weights below 2^29 are
-    exact: identical members average to themselves bit for bit. Memory is one float64 vector and the
+    exact: identical members average to themselves bit for bit. Memory is two float64 vectors and the
     member at hand, however many members there are.
 
     Parameters

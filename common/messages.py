@@ -20,26 +20,20 @@ A model is one flat float32 array and its structure (common/packing.py).
 
 import json
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
 from reprlib import repr as shortened
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
-from common.packing import PackedModel, Vector
+from common import records
+from common.packing import PackedModel
+from common.records import MessageError
 from common.structure import Structure
 
 REGISTER = "query.register"
 TRAIN = "train"
 
-NPY_HEADER_BYTES = 1024  # more than any header that NumPy writes for a flat array
-LARGEST_COUNT = 2**53  # whole numbers up to this one are exact as floats
-LARGEST_NUMBER = float(np.finfo(np.float32).max)  # so that sums of numbers stay finite
-
-
-class MessageError(ValueError):
-    """A message that must not be used; the text says why."""
+ModelRecords = dict[str, ArrayRecord | ConfigRecord]
 
 
 @dataclass(frozen=True)
@@ -70,10 +64,13 @@ class Profile:
     @classmethod
     def read(cls, content: RecordDict) -> Self:
         """Read and check."""
-        _only(content, "profile")
-        record = _config(content, "profile", "client samples classes counts")
+        records.only(content, "profile")
+        record = records.config(content, "profile", "client samples classes counts")
         profile = cls(
-            _text(record, "client"), _count(record, "samples"), _names(record, "classes"), _numbers(record, "counts")
+            records.text(record, "client"),
+            records.count(record, "samples"),
+            records.names(record, "classes"),
+            records.numbers(record, "counts"),
         )
         if not profile.counts or min(profile.counts) < 0 or len(profile.counts) != len(profile.classes):
             raise MessageError("label counts must be given, one for each class, and not be negative")
@@ -95,10 +92,13 @@ class Roster:
     @classmethod
     def read(cls, content: RecordDict) -> Self:
         """Read and check."""
-        _only(content, "roster")
-        record = _config(content, "roster", "edge profiles")
-        entries = _json(record, "profiles")
-        return cls(_text(record, "edge"), [Profile.read(RecordDict({"profile": _record(entry)})) for entry in entries])
+        records.only(content, "roster")
+        record = records.config(content, "roster", "edge profiles")
+        entries = records.json_list(record, "profiles")
+        return cls(
+            records.text(record, "edge"),
+            [Profile.read(RecordDict({"profile": records.record(entry)})) for entry in entries],
+        )
 
 
 @dataclass(frozen=True)
@@ -125,27 +125,30 @@ class RoundOrder:
     assignment: list[list[str]]
     sparse: bool
 
-    def write(self) -> RecordDict:
-        """Lay out for the wire."""
+    def write(self, encoded: ModelRecords | None = None) -> RecordDict:
+        """Lay out for the wire; `encoded` spares encoding a model again that several edges get."""
         order = {
             "root-round": self.root_round,
             "first-edge-round": self.first_edge_round,
             "assignment": json.dumps(self.assignment),
             "sparse": self.sparse,
         }
-        return RecordDict({**_model_records(self.model), "order": ConfigRecord(order)})
+        return RecordDict({**(encoded or encode_model(self.model)), "order": ConfigRecord(order)})
 
     @classmethod
     def read(cls, content: RecordDict) -> Self:
         """Read and check."""
-        _only(content, "model", "structure", "order")
-        record = _config(content, "order", "root-round first-edge-round assignment sparse")
+        records.only(content, "model", "structure", "order")
+        record = records.config(content, "order", "root-round first-edge-round assignment sparse")
         return cls(
             model=_read_model(content, None),
-            root_round=_count(record, "root-round"),
-            first_edge_round=_count(record, "first-edge-round"),
-            assignment=[_names(_record({"assignment": one}), "assignment") for one in _json(record, "assignment")],
-            sparse=_flag(record, "sparse"),
+            root_round=records.count(record, "root-round"),
+            first_edge_round=records.count(record, "first-edge-round"),
+            assignment=[
+                records.names(records.record({"assignment": one}), "assignment")
+                for one in records.json_list(record, "assignment")
+            ],
+            sparse=records.flag(record, "sparse"),
         )
 
 
@@ -161,18 +164,18 @@ class TrainOrder:
     def write(self) -> RecordDict:
         """Lay out for the wire."""
         order = {"root-round": self.root_round, "edge-round": self.edge_round, "sparse": self.sparse}
-        return RecordDict({**_model_records(self.model), "order": ConfigRecord(order)})
+        return RecordDict({**encode_model(self.model), "order": ConfigRecord(order)})
 
     @classmethod
     def read(cls, content: RecordDict) -> Self:
         """Read and check."""
-        _only(content, "model", "structure", "order")
-        record = _config(content, "order", "root-round edge-round sparse")
+        records.only(content, "model", "structure", "order")
+        record = records.config(content, "order", "root-round edge-round sparse")
         return cls(
             _read_model(content, None),
-            _count(record, "root-round"),
-            _count(record, "edge-round"),
-            _flag(record, "sparse"),
+            records.count(record, "root-round"),
+            records.count(record, "edge-round"),
+            records.flag(record, "sparse"),
         )
 
 
@@ -214,21 +217,21 @@ class ClientUpdate:
             "steps": self.steps,
             "seconds": self.seconds,
         }
-        return RecordDict({**_model_records(self.model), "report": ConfigRecord(report)})
+        return RecordDict({**encode_model(self.model), "report": ConfigRecord(report)})
 
     @classmethod
     def read(cls, content: RecordDict, expected: Structure) -> Self:
         """Read and check; the model must have the expected structure."""
-        _only(content, "model", "structure", "report")
-        record = _config(content, "report", "client edge-round samples loss steps seconds")
+        records.only(content, "model", "structure", "report")
+        record = records.config(content, "report", "client edge-round samples loss steps seconds")
         return cls(
             model=_read_model(content, expected),
-            client=_text(record, "client"),
-            edge_round=_count(record, "edge-round"),
-            samples=_count(record, "samples"),
-            loss=_number(record, "loss"),
-            steps=_count(record, "steps"),
-            seconds=_number(record, "seconds"),
+            client=records.text(record, "client"),
+            edge_round=records.count(record, "edge-round"),
+            samples=records.count(record, "samples"),
+            loss=records.number(record, "loss"),
+            steps=records.count(record, "steps"),
+            seconds=records.number(record, "seconds"),
         )
 
 
@@ -246,10 +249,10 @@ class EdgeRound:
     @classmethod
     def read(cls, entry: object) -> Self:
         """Read and check one entry of the JSON list in which edge rounds travel."""
-        record = _record(entry)
-        loss = _number(record, "loss") if "loss" in record else None
-        counts = {key: _count(record, key) for key in ("samples", "down_bytes", "up_bytes")}
-        one = cls(_names(record, "clients"), loss=loss, seconds=_number(record, "seconds"), **counts)
+        record = records.record(entry)
+        loss = records.number(record, "loss") if "loss" in record else None
+        counts = {key: records.count(record, key) for key in ("samples", "down_bytes", "up_bytes")}
+        one = cls(records.names(record, "clients"), loss=loss, seconds=records.number(record, "seconds"), **counts)
         if not set(record) <= set(asdict(one)) or (loss is None) != (one.samples == 0):
             raise MessageError("'rounds' has an edge round with unknown entries, or with images and no loss")
         return one
@@ -295,22 +298,22 @@ class EdgeUpdate:
             "q": self.q,
             "rounds": json.dumps([asdict(one) for one in self.rounds]),
         }
-        return RecordDict({**_model_records(self.model), "report": ConfigRecord(report)})
+        return RecordDict({**encode_model(self.model), "report": ConfigRecord(report)})
 
     @classmethod
     def read(cls, content: RecordDict, expected: Structure) -> Self:
         """Read and check; the model must have the expected structure."""
-        _only(content, "model", "structure", "report")
-        record = _config(content, "report", "edge root-round q rounds")
-        q = _numbers(record, "q")
+        records.only(content, "model", "structure", "report")
+        record = records.config(content, "report", "edge root-round q rounds")
+        q = records.numbers(record, "q")
         if min(q, default=-1.0) < 0 or abs(sum(q) - 1) > 1e-6:
             raise MessageError(f"'q' must be fractions that sum to one, not {shortened(q)}")
         return cls(
             _read_model(content, expected),
-            _text(record, "edge"),
-            _count(record, "root-round"),
+            records.text(record, "edge"),
+            records.count(record, "root-round"),
             q,
-            [EdgeRound.read(entry) for entry in _json(record, "rounds")],
+            [EdgeRound.read(entry) for entry in records.json_list(record, "rounds")],
         )
 
 
@@ -322,22 +325,23 @@ def content_bytes(content: RecordDict) -> int:
 # --- the parts that messages share ----------------------------------------------------------------
 
 
-def _model_records(model: PackedModel) -> dict[str, ArrayRecord | ConfigRecord]:
+def encode_model(model: PackedModel) -> ModelRecords:
+    """Lay out a model for the wire."""
     structure = ConfigRecord({"id": model.structure.id, "tensors": model.structure.to_json()})
     return {"model": ArrayRecord({"vector": Array(model.vector)}), "structure": structure}
 
 
 def _read_model(content: RecordDict, expected: Structure | None) -> PackedModel:
-    record = _config(content, "structure", "id tensors")
-    identity = _text(record, "id")
+    record = records.config(content, "structure", "id tensors")
+    identity = records.text(record, "id")
     if expected is not None and identity != expected.id:
         raise MessageError(f"structure {shortened(identity)} instead of '{expected.id}'")
-    tensors = _text(record, "tensors")
+    tensors = records.text(record, "tensors")
     structure = expected or _structure(tensors, identity)
     arrays = content.get("model")
     if not isinstance(arrays, ArrayRecord) or list(arrays) != ["vector"]:
         raise MessageError("no model: an ArrayRecord 'model' with one array 'vector' is needed")
-    return PackedModel(structure, _vector(arrays["vector"], structure.size))
+    return PackedModel(structure, records.vector(arrays["vector"], structure.size))
 
 
 def _structure(text: str, identity: str) -> Structure:
@@ -348,109 +352,3 @@ def _structure(text: str, identity: str) -> Structure:
     if structure.id != identity:
         raise MessageError(f"structure id {shortened(identity)} does not fit the tensors, whose id is '{structure.id}'")
     return structure
-
-
-def _vector(array: Array, size: int) -> Vector:
-    if (array.dtype, tuple(array.shape)) != ("float32", (size,)):
-        raise MessageError(f"model is {_described(array.dtype, array.shape)} instead of float32({size},)")
-    if len(array.data) > 4 * size + NPY_HEADER_BYTES:
-        raise MessageError(f"model has {len(array.data)} bytes, more than {size} float32 numbers take")
-    stream = BytesIO(array.data)
-    # Not `array.numpy()`: NumPy also takes archives, and makes room for what the header says before it looks further.
-    try:
-        np.lib.format.read_magic(stream)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    except Exception as error:  # whatever NumPy's parser of a Python literal may raise
-        raise MessageError(f"model cannot be decoded: {type(error).__name__}") from None
-    if (dtype, shape) != (np.dtype("<f4"), (size,)) or len(array.data) != stream.tell() + 4 * size:
-        raise MessageError(f"model decodes to {_described(dtype, shape)} instead of float32({size},)")
-    vector: Vector = np.frombuffer(array.data, np.dtype("<f4"), offset=stream.tell())
-    if not np.isfinite(vector).all():
-        raise MessageError("model has numbers that are not finite")
-    return vector
-
-
-def _described(dtype: object, shape: object) -> str:
-    return shortened(str(dtype)).strip("'") + shortened(shape)
-
-
-def _only(content: RecordDict, *names: str) -> None:
-    if not set(content) <= set(names):
-        raise MessageError(f"unknown records: {shortened(sorted(set(content) - set(names)))}")
-
-
-def _config(content: RecordDict, name: str, entries: str) -> ConfigRecord:
-    record = content.get(name)
-    if not isinstance(record, ConfigRecord):
-        raise MessageError(f"no ConfigRecord '{name}'")
-    if set(record) != set(entries.split()):
-        raise MessageError(f"'{name}' must have the entries {entries}, not {shortened(sorted(record))}")
-    return record
-
-
-def _record(entry: object) -> ConfigRecord:
-    """Make a record of a JSON object; null counts as missing."""
-    if not isinstance(entry, dict):
-        raise MessageError(f"not a record: {shortened(entry)}")
-    try:
-        return ConfigRecord({key: value for key, value in entry.items() if value is not None})
-    except TypeError as error:
-        raise MessageError(f"not a record: {error}") from None
-
-
-def _text(record: ConfigRecord, key: str) -> str:
-    value = record.get(key)
-    if not isinstance(value, str) or not value:
-        raise MessageError(f"'{key}' must be text, not {shortened(value)}")
-    return value
-
-
-def _flag(record: ConfigRecord, key: str) -> bool:
-    value = record.get(key)
-    if not isinstance(value, bool):
-        raise MessageError(f"'{key}' must be true or false, not {shortened(value)}")
-    return value
-
-
-def _names(record: ConfigRecord, key: str) -> list[str]:
-    values = record.get(key)
-    if not isinstance(values, list) or not all(isinstance(name, str) for name in values):
-        raise MessageError(f"'{key}' must be a list of names, not {shortened(values)}")
-    if len(set(values)) < len(values):
-        raise MessageError(f"'{key}' has a name twice: {shortened(values)}")
-    return values
-
-
-def _count(record: ConfigRecord, key: str) -> int:
-    value = record.get(key)
-    if type(value) is not int or not 0 <= value <= LARGEST_COUNT:
-        raise MessageError(f"'{key}' must be a whole number of at least 0, not {shortened(value)}")
-    return value
-
-
-def _number(record: ConfigRecord, key: str) -> float:
-    value = record.get(key)
-    if not _is_number(value):
-        raise MessageError(f"'{key}' must be a finite number, not {shortened(value)}")
-    return float(value)
-
-
-def _numbers(record: ConfigRecord, key: str) -> list[float]:
-    values = record.get(key)
-    if not isinstance(values, list) or not all(_is_number(value) for value in values):
-        raise MessageError(f"'{key}' must be a list of finite numbers, not {shortened(values)}")
-    return [float(value) for value in values]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
-
-
-def _json(record: ConfigRecord, key: str) -> list[Any]:
-    try:
-        value = json.loads(_text(record, key))
-    except (ValueError, RecursionError) as error:
-        raise MessageError(f"'{key}' is not JSON: {error}") from None
-    if not isinstance(value, list):
-        raise MessageError(f"'{key}' must be a JSON list")
-    return value

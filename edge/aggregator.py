@@ -23,13 +23,13 @@ from common.messages import (
     ClientUpdate,
     EdgeRound,
     EdgeUpdate,
-    MessageError,
     Roster,
     RoundOrder,
     TrainOrder,
     content_bytes,
 )
 from common.packing import PackedModel
+from common.records import MessageError
 from common.weighting import member_weight
 from edge.membership import Membership
 
@@ -169,7 +169,9 @@ class EdgeAggregator:
         for node, client in by_node.items():
             where = {"round": task.root_round, "edge_round": task.edge_round, "peer": client}
             self._log("send", **where, **_traffic(task.model, content))
-            yield Message(content, node, TRAIN, group_id=f"{task.root_round}.{task.edge_round}")
+            # Undelivered at its deadline, an order must not be trained on by a client that comes back later.
+            ttl = self.config.topology.round_timeout
+            yield Message(content, node, TRAIN, ttl=ttl, group_id=f"{task.root_round}.{task.edge_round}")
 
     def _check(self, update: ClientUpdate, client: str, task: TrainOrder) -> ClientUpdate:
         """Refuse what answers another question than the one that was asked."""

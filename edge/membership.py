@@ -10,7 +10,8 @@ from common.config import TopologyConfig
 from common.errors import FedPhDError
 from common.flower.grids import exchange
 from common.homogeneity import Distribution, distribution
-from common.messages import REGISTER, MessageError, Profile
+from common.messages import REGISTER, Profile
+from common.records import MessageError
 from common.topology import members
 
 NODE_POLL = 0.5  # seconds between looks for clients that have not connected yet

@@ -12,6 +12,7 @@ from common.config import Config, from_run_config, run_folder, to_yaml
 from common.ledger import Ledger
 from common.model import build_unet
 from common.packing import pack
+from common.run_dir import CHECKPOINTS, SPOOL, refuse_used, sole_writer
 from common.topology import client_id, edge_ids
 from server import checkpoint
 from server.recorder import Recorder
@@ -21,7 +22,6 @@ from server.state import GlobalState
 from server.strategy import HierarchicalStrategy
 from server.structure import StructureSchedule
 
-SPOOL = "spool"  # folder in the run folder for updates that arrive before their turn
 EDGE_SLACK = 60.0  # seconds for an edge to average and answer, beyond its own waits
 
 app = ServerApp()
@@ -56,9 +56,16 @@ def serve(grid: Grid, config: Config, run_dir: Path) -> GlobalState:
     FedPhDError
         If the run cannot start or go on; the ledger's last line has the reason.
     """
-    started = time.perf_counter()
     run_dir.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(run_dir / "ledger.jsonl")
+    with sole_writer(run_dir):
+        if config.checkpoint.resume is None:
+            refuse_used(run_dir)
+        return _told(grid, config, run_dir, Ledger(run_dir / "ledger.jsonl"))
+
+
+def _told(grid: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalState:
+    """Train, and tell the ledger how it ended."""
+    started = time.perf_counter()
     try:
         state = _train(grid, config, run_dir, ledger)
     except Exception as error:
@@ -93,7 +100,7 @@ def _train(grid: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalS
 
 def _initial_state(config: Config, structure: StructureSchedule, ledger: Ledger) -> GlobalState:
     if config.checkpoint.resume is not None:
-        state = checkpoint.load(config.checkpoint.resume / "checkpoints")
+        state = checkpoint.load(config.checkpoint.resume / CHECKPOINTS)
         ledger.event("resume", tier="root", node="root", round=state.round)
         return state
     state = GlobalState(round=0, model=pack(build_unet(config.model, config.seed).state_dict()))

@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord, MetricRecord
 from common.config import Config
 from common.ledger import JsonLines, Ledger
 from common.model import count
+from common.run_dir import CHECKPOINTS
 from server import checkpoint
 from server.evaluation import Evaluator
 from server.state import GlobalState
@@ -96,5 +97,5 @@ class Recorder:
         last = self.state.round == self.config.rounds
         if self.state.round % self.config.checkpoint.every and not last:
             return
-        checkpoint.save(self.state, self.run_dir / "checkpoints", self.config.checkpoint.keep)
+        checkpoint.save(self.state, self.run_dir / CHECKPOINTS, self.config.checkpoint.keep)
         self.ledger.event("checkpoint", tier="root", node="root", round=self.state.round)

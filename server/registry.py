@@ -10,7 +10,8 @@ from flwr.serverapp import Grid
 from common.errors import FedPhDError
 from common.flower.grids import exchange
 from common.homogeneity import Distribution, distribution
-from common.messages import REGISTER, MessageError, Profile, Roster
+from common.messages import REGISTER, Profile, Roster
+from common.records import MessageError
 
 
 class RegistrationError(FedPhDError):

@@ -13,8 +13,9 @@ from common.config import Config
 from common.errors import FedPhDError
 from common.homogeneity import homogeneity
 from common.ledger import Ledger
-from common.messages import TRAIN, EdgeUpdate, MessageError, RoundOrder, content_bytes
+from common.messages import TRAIN, EdgeUpdate, RoundOrder, content_bytes, encode_model
 from common.packing import PackedModel
+from common.records import MessageError
 from server.assignment import Assignment, plan_round
 from server.registry import Registry
 from server.state import GlobalState, RoundSummary
@@ -127,9 +128,10 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
 
     def _orders(self, root_round: int, first_edge_round: int, plan: list[Assignment]) -> Iterator[Message]:
         sparse = self.structure.phase(root_round) == "sparse"
+        encoded = encode_model(self.state.model)
         for edge, node in self.registry.nodes.items():
             own = [assignment[edge] for assignment in plan]
-            content = RoundOrder(self.state.model, root_round, first_edge_round, own, sparse).write()
+            content = RoundOrder(self.state.model, root_round, first_edge_round, own, sparse).write(encoded)
             self._log("send", round=root_round, edge_round=None, peer=edge, **self._traffic(content))
             self.state.traffic.backbone_down += self._backbone_bytes
             yield Message(content, node, TRAIN, group_id=str(root_round))

@@ -4,6 +4,7 @@ Hydra composes it once, in the launcher. From there it travels as one YAML text 
 config (whose values must be flat scalars), so every process of a run reads the same tree.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def from_run_config(run_config: Mapping[str, object]) -> Config:
     text = str(run_config.get(CONFIG_KEY, ""))
     if text:
         return from_yaml(text)
-    return compose(str(run_config.get(OVERRIDES_KEY, "")).split())
+    return compose(shlex.split(str(run_config.get(OVERRIDES_KEY, ""))))
 
 
 def to_run_config(config: Config, run_dir: Path) -> dict[str, str]:

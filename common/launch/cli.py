@@ -19,6 +19,7 @@ from common.config import Config, from_yaml, validate
 from common.errors import FedPhDError, SettingError
 from common.launch.preflight import check
 from common.progress import Progress
+from common.run_dir import refuse_used, sole_writer
 
 BAD_SETTING, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
 
@@ -42,7 +43,12 @@ def run(composed: DictConfig) -> None:
 def _run(composed: DictConfig, run_dir: Path) -> None:
     config = validate(OmegaConf.to_container(composed, resolve=True))
     notes = check(config)
-    run_dir = _resumed_folder(config) or run_dir
+    if config.checkpoint.resume is None:
+        refuse_used(run_dir)
+    else:
+        run_dir = _resumed_folder(config, config.checkpoint.resume)
+        with sole_writer(run_dir):
+            pass  # free: the root's process takes the lock itself, since it may outlive this one
     run_dir.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False)
     console.print(f"run folder {run_dir}", soft_wrap=True)
@@ -88,7 +94,7 @@ def _explain(error: Exception) -> str:
     return " ".join(str(line).strip() for line in (str(error).splitlines() or [str(cause)])[:2])
 
 
-def _resumed_folder(config: Config) -> Path | None:
+def _resumed_folder(config: Config, folder: Path) -> Path:
     """Go on in the folder of the run that is resumed, if it is the same run.
 
     Raises
@@ -96,9 +102,6 @@ def _resumed_folder(config: Config) -> Path | None:
     SettingError
         If there is no such run, or a setting differs that would make it another run.
     """
-    folder = config.checkpoint.resume
-    if folder is None:
-        return None
     file = folder / "config.yaml"
     if not file.exists():
         raise SettingError("checkpoint.resume", folder, "is not a run folder: it has no config.yaml")

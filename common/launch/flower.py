@@ -2,12 +2,12 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +15,14 @@ from typing import Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import psutil
 import tomli_w
 
 from common.errors import FedPhDError
 
 START_TIMEOUT = 60.0  # seconds for a SuperLink to answer
-END_TIMEOUT = 30.0  # seconds for a run to be marked as ended, and for processes to stop
+END_TIMEOUT = 30.0  # seconds for a run to be marked as ended
+PATIENCE = 5.0  # seconds for processes to end by themselves
 CONNECTION = "fedphd"  # our name for the connection in Flower's config.toml
 
 ENVIRONMENT = {
@@ -156,15 +158,25 @@ class SuperLink:
         return answer  # type: ignore[no-any-return]
 
     def _stop(self) -> None:
-        """End the SuperLink and all that it started: ask first, then insist."""
+        """End the SuperLink and all that it started, also what runs in sessions of its own: ask first, then insist."""
         if self._process is None:
             return
-        for signal_number, patience in ((signal.SIGTERM, END_TIMEOUT), (signal.SIGKILL, END_TIMEOUT)):
-            try:
-                os.killpg(self._process.pid, signal_number)
-                self._process.wait(patience)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
+        family = _family(self._process.pid)
+        self._process.terminate()
+        _, left = psutil.wait_procs(family, timeout=PATIENCE)
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    end(process)
+            _, left = psutil.wait_procs(left, timeout=PATIENCE)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def flower_home(folder: Path) -> FlowerHome:

@@ -27,14 +27,14 @@ def moments(optimizer: torch.optim.Adam) -> list[list[float]]:
 
 def restored(folder: Path, edge_round: int, structure: str = "s") -> list[list[float]]:
     fresh = adam()
-    OptimizerStore(folder, structure, resume_at=0).restore(fresh, edge_round)
+    OptimizerStore(folder, structure, resume_at=[0]).restore(fresh, edge_round)
     return moments(fresh)
 
 
 def save(folder: Path, edge_round: int, resume_at: int, structure: str = "s", timeline: int = 0) -> list[list[float]]:
     """Save a state that belongs to the edge round, and return it."""
     optimizer = adam(edge_round + 1, seed=timeline)
-    OptimizerStore(folder, structure, resume_at).save(optimizer, edge_round)
+    OptimizerStore(folder, structure, [resume_at]).save(optimizer, edge_round)
     return moments(optimizer)
 
 
@@ -65,12 +65,12 @@ def test_the_same_edge_round_starts_twice_from_the_same_state(tmp_path: Path) ->
 def test_old_states_are_forgotten(tmp_path: Path) -> None:
     for edge_round in range(10):
         save(tmp_path, edge_round, resume_at=edge_round)
-    assert kept(tmp_path) == ["s_00000008.safetensors", "s_00000009.safetensors"]
+    assert kept(tmp_path) == ["00000008_s.safetensors", "00000009_s.safetensors"]
 
 
 def test_the_state_that_a_resumed_root_starts_from_is_kept(tmp_path: Path) -> None:
     states = {edge_round: save(tmp_path, edge_round, resume_at=5) for edge_round in range(3, 9)}
-    assert kept(tmp_path) == ["s_00000004.safetensors", "s_00000007.safetensors", "s_00000008.safetensors"]
+    assert kept(tmp_path) == ["00000004_s.safetensors", "00000007_s.safetensors", "00000008_s.safetensors"]
     assert restored(tmp_path, 5) == states[4]
 
 
@@ -86,17 +86,20 @@ def test_after_a_root_went_back_the_run_is_repeated_not_mixed(tmp_path: Path) ->
 def test_a_damaged_state_is_passed_over(tmp_path: Path) -> None:
     before = save(tmp_path, 3, 0)
     save(tmp_path, 4, 0)
-    file = tmp_path / "optimizer" / "s_00000004.safetensors"
+    file = tmp_path / "optimizer" / "00000004_s.safetensors"
     file.write_bytes(file.read_bytes()[:10])
     assert restored(tmp_path, 5) == before
 
 
 def test_no_draft_is_left(tmp_path: Path) -> None:
     save(tmp_path, 1, 0)
-    assert kept(tmp_path) == ["s_00000001.safetensors"]
+    assert kept(tmp_path) == ["00000001_s.safetensors"]
 
 
-def test_states_of_a_structure_that_is_gone_are_forgotten(tmp_path: Path) -> None:
-    save(tmp_path, 1, 0)
-    save(tmp_path, 2, 0, structure="other")
-    assert kept(tmp_path) == ["other_00000002.safetensors"]
+def test_states_from_before_a_pruning_are_kept_while_the_root_can_go_back(tmp_path: Path) -> None:
+    dense = save(tmp_path, 3, resume_at=4, structure="dense")
+    for edge_round in (4, 5, 6):
+        save(tmp_path, edge_round, resume_at=4, structure="pruned")
+    assert restored(tmp_path, 4, structure="dense") == dense
+    save(tmp_path, 7, resume_at=7, structure="pruned")
+    assert kept(tmp_path) == ["00000006_pruned.safetensors", "00000007_pruned.safetensors"]

@@ -15,13 +15,13 @@ from common.messages import (
     ClientUpdate,
     EdgeRound,
     EdgeUpdate,
-    MessageError,
     Roster,
     RoundOrder,
     TrainOrder,
     content_bytes,
 )
 from common.packing import PackedModel
+from common.records import MessageError
 from common.structure import Structure
 
 MODEL = packed(1.0, -2.0, 3.5)

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from common.config import Config, compose
 from common.errors import SettingError
 from common.ledger import read_lines
+from common.run_dir import sole_writer
 from server.app import serve
 from server.inprocess import in_process_grid
 
@@ -137,3 +138,14 @@ def test_ray_gives_the_same_model_as_one_process(undisturbed: Path, tmp_path: Pa
     assert final_model(run_dir) == final_model(undisturbed)
     assert (run_dir / "report.html").stat().st_size > 10_000
     assert "root  round 3/3" in done.stdout
+
+
+def test_a_used_run_folder_is_refused(undisturbed: Path) -> None:
+    with pytest.raises(SettingError, match=r"hydra\.run\.dir=.*already holds a run; go on with checkpoint\.resume="):
+        run_in_process(undisturbed, PRUNED_EARLY)
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:
+    with sole_writer(tmp_path), pytest.raises(SettingError, match="another process is training there"):
+        run_in_process(tmp_path, PRUNED_EARLY)
+    assert not (tmp_path / "ledger.jsonl").exists()  # the other process's ledger is left alone

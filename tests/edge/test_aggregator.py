@@ -9,8 +9,9 @@ from flwr.app import Array, ArrayRecord, RecordDict
 from helpers import NEVER, Crowd, Reply, SlowGrid, events, packed, small_config
 
 from common.ledger import Ledger
-from common.messages import ClientUpdate, EdgeUpdate, MessageError, Roster, RoundOrder, TrainOrder, content_bytes
+from common.messages import ClientUpdate, EdgeUpdate, Roster, RoundOrder, TrainOrder, content_bytes
 from common.packing import PackedModel
+from common.records import MessageError
 from edge.aggregator import EdgeAggregator, QuorumError
 
 START = packed(0.0, 10.0)
