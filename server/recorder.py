@@ -14,6 +14,7 @@ from server import checkpoint
 from server.evaluation import Evaluator
 from server.state import GlobalState
 from server.structure import StructureSchedule, load_unet
+from server.tracking import make_tracker
 
 
 class Recorder:
@@ -42,6 +43,7 @@ class Recorder:
         self.ledger = ledger
         self.run_dir = run_dir
         self.metrics = JsonLines(run_dir / "metrics.jsonl")
+        self.tracker = make_tracker(config.tracking, run_dir)
         self.evaluator = Evaluator(config, run_dir)
         self._resumed_at = state.round if state.round else None
         self._counts: dict[str, tuple[int, int]] = {}
@@ -55,6 +57,7 @@ class Recorder:
         line = self._line(seconds) | self._evaluate()
         self._lap()
         self.metrics.write(**line)
+        self.tracker.log(line)
         self._checkpoint()
         return MetricRecord({key: value for key, value in line.items() if isinstance(value, (int, float))})
 

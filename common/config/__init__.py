@@ -13,6 +13,7 @@ from common.config.schema import (
     RuntimeConfig,
     StructureConfig,
     TopologyConfig,
+    TrackingConfig,
     TrainingConfig,
     WeightingConfig,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "RuntimeConfig",
     "StructureConfig",
     "TopologyConfig",
+    "TrackingConfig",
     "TrainingConfig",
     "WeightingConfig",
     "compose",

@@ -195,6 +195,12 @@ class CheckpointConfig(Section):
     resume: UserPath | None
 
 
+class TrackingConfig(Section):
+    """Where metrics go beside `metrics.jsonl` (`tracking` in `conf/config.yaml`)."""
+
+    tensorboard: bool
+
+
 class RuntimeConfig(Section):
     """Where the tiers run (`conf/runtime/`)."""
 
@@ -225,6 +231,7 @@ class Config(Section):
     evaluation: EvaluationConfig
     privacy: PrivacyConfig
     checkpoint: CheckpointConfig
+    tracking: TrackingConfig
     runtime: RuntimeConfig
 
     @property

@@ -24,7 +24,7 @@ from common.run_dir import refuse_used, sole_writer
 BAD_SETTING, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
 
 # What a resumed run may change without becoming another run.
-FREE_ON_RESUME = {"checkpoint", "evaluation", "rounds", "runtime"}
+FREE_ON_RESUME = {"checkpoint", "evaluation", "rounds", "runtime", "tracking"}
 
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
@@ -106,7 +106,7 @@ def _resumed_folder(config: Config, folder: Path) -> Path:
     if not file.exists():
         raise SettingError("checkpoint.resume", folder, "is not a run folder: it has no config.yaml")
     before, now = from_yaml(file.read_text(encoding="utf-8")).model_dump(), config.model_dump()
-    for key in now.keys() - FREE_ON_RESUME:
+    for key in sorted(now.keys() - FREE_ON_RESUME):
         if before[key] != now[key]:
             raise SettingError(key, now[key], f"the run to resume has {before[key]}; give the same settings again")
     return folder

@@ -11,7 +11,7 @@ from pathlib import Path
 from common.config import Config, to_run_config
 from common.errors import FedPhDError
 from common.launch.flower import SuperLink, flower_home
-from common.ledger import read_lines
+from common.ledger import Entry, Tail
 
 LEDGER_POLL = 0.5  # seconds
 STATUS_EVERY = 20.0  # seconds between looks at Flower's own status, which costs a process each time
@@ -29,13 +29,14 @@ def run(config: Config, run_dir: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="fedphd-") as folder:
         home = flower_home(Path(folder))
         with SuperLink(home, ["--simulation"], run_dir / "flower.log") as superlink:
-            already = len(_endings(run_dir))
+            ledger = Tail(run_dir / "ledger.jsonl")
+            _ending(ledger)  # a resumed run's ledger tells of earlier endings
             run_id = superlink.submit(
                 app=home.thin_app(serverapp="server.app:app", clientapp="client.app:app"),
                 run_config=to_run_config(config, run_dir),
                 federation_config=_resources(config),
             )
-            _wait(run_dir, already, superlink, run_id)
+            _wait(ledger, superlink, run_id)
 
 
 def _resources(config: Config) -> dict[str, int | float]:
@@ -48,24 +49,25 @@ def _resources(config: Config) -> dict[str, int | float]:
     }
 
 
-def _endings(run_dir: Path) -> list[dict[str, object]]:
-    return [entry for entry in read_lines(run_dir / "ledger.jsonl") if entry["event"] in ("finish", "fail")]
+def _ending(ledger: Tail) -> Entry | None:
+    """Read on in the ledger; give the event with which the run ended, if it has."""
+    return next((entry for entry in list(ledger.read()) if entry["event"] in ("finish", "fail")), None)
 
 
-def _wait(run_dir: Path, already: int, superlink: SuperLink, run_id: str) -> None:
+def _wait(ledger: Tail, superlink: SuperLink, run_id: str) -> None:
     """Wait for the ledger to tell the end; ask Flower now and then whether the run still lives."""
     asked = time.monotonic()
-    while True:
-        time.sleep(LEDGER_POLL)
-        endings = _endings(run_dir)[already:]
-        if endings:
-            break
+    while (ending := _ending(ledger)) is None:
         superlink.check_alive()
+        time.sleep(LEDGER_POLL)
         if time.monotonic() - asked > STATUS_EVERY:
             asked = time.monotonic()
             status = superlink.status(run_id)
-            if status.startswith(ENDED) and not _endings(run_dir)[already:]:
-                raise FedPhDError(f"Flower ended the run ({status}) before it was done; see {run_dir / 'flower.log'}")
-    if endings[0]["event"] == "fail":
-        raise FedPhDError(f"the run failed: {endings[0]['reason']}")
+            if status.startswith(ENDED):
+                ending = _ending(ledger)  # it may have been written while Flower was asked
+                if ending is None:
+                    raise FedPhDError(f"Flower ended the run ({status}) before it was done; see {superlink.log}")
+                break
+    if ending["event"] == "fail":
+        raise FedPhDError(f"the run failed: {ending['reason']}")
     superlink.wait_until_ended(run_id)

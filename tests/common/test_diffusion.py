@@ -40,14 +40,6 @@ class Linear(torch.nn.Module):
         return type("Output", (), {"sample": self.c * x})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def unet():
     options = {

@@ -23,14 +23,6 @@ def configured(name):
 DIGITS = configured("digits8")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def digits():
     return build_unet(DIGITS, seed=0)
