@@ -1,5 +1,8 @@
 """The whole run in this one process, without Ray: the `inprocess` runtime."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flwr.clientapp import ClientApp
@@ -18,5 +21,18 @@ def in_process_grid(config: Config, run_dir: Path) -> InProcessGrid:
 
 
 def run(config: Config, run_dir: Path) -> None:
-    """Train here and now; clients take turns."""
-    serve(in_process_grid(config, run_dir), config, run_dir)
+    """Train here and now; clients take turns. Flower's log goes to ``flower.log`` in the run folder."""
+    with _flower_log(run_dir / "flower.log"):
+        serve(in_process_grid(config, run_dir), config, run_dir)
+
+
+@contextmanager
+def _flower_log(file: Path) -> Iterator[None]:
+    """Keep Flower's log off the terminal, where the progress display is."""
+    logger = logging.getLogger("flwr")
+    before, logger.handlers = logger.handlers, [logging.FileHandler(file)]
+    try:
+        yield
+    finally:
+        logger.handlers[0].close()
+        logger.handlers = before
