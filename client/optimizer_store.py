@@ -1,9 +1,10 @@
 """Adam's moments between edge rounds, on the client's own disk.
 
 A client trains for a few steps at a time, in processes that end, perhaps at another edge each time.
-Moments that start anew every few steps make federated diffusion training about twice as slow per
-image on our digits; so each client keeps its own (FedPhD's authors' code shares one Adam among all
-clients, which no deployment could).
+Adam's moments need more steps than that to settle, so each client keeps its own (FedPhD's authors'
+code shares one Adam among all clients, which no deployment could). `benchmarks/kept_optimizer.py`
+compares that with starting anew: on digits, the Fréchet distance after 30 root rounds was 0.7 times
+as large (one seed).
 
 States are stamped with the edge round that made them, and older ones are kept for as long as they
 can be asked for: a client that is asked twice for the same edge round, because its answer was lost
