@@ -55,6 +55,7 @@ class OptimizerStore:
                 fresh = optimizer.state_dict()
                 fresh["state"] = _unflatten(state)
                 optimizer.load_state_dict(fresh)
+                _match_layouts(optimizer)
                 return
 
     def save(self, optimizer: torch.optim.Optimizer, edge_round: int) -> None:
@@ -64,6 +65,8 @@ class OptimizerStore:
         draft = target.with_suffix(f".{os.getpid()}.draft")
         save_file(_flatten(optimizer.state_dict()["state"]), draft)
         draft.replace(target)
+        for torn in self.folder.glob("*.draft"):  # of processes that were killed
+            torn.unlink(missing_ok=True)
         for file in set(self._files()) - self._needed(edge_round):
             file.unlink(missing_ok=True)
 
@@ -87,6 +90,14 @@ class OptimizerStore:
     @staticmethod
     def _edge_round(file: Path) -> int:
         return int(file.stem.partition("_")[0])
+
+
+def _match_layouts(optimizer: torch.optim.Optimizer) -> None:
+    """Give moments the memory layout of their parameter: channels-last on a GPU; fused Adam takes it for granted."""
+    for parameter, own in optimizer.state.items():
+        for key, value in own.items():
+            if value.shape == parameter.shape:
+                own[key] = torch.empty_like(parameter).copy_(value)
 
 
 def _flatten(state: dict[int, dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -5,6 +5,10 @@ class FedPhDError(Exception):
     """Base of the errors whose text is meant for the user: it is shown without a traceback."""
 
 
+class RegistrationError(FedPhDError):
+    """A client or an edge did not register, or what it told cannot be used."""
+
+
 class SettingError(FedPhDError):
     """A setting that cannot work.
 

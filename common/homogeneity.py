@@ -70,8 +70,3 @@ class LabelState:
         if total == 0:
             return self
         return LabelState((self.n * self.q + n_k * q_k) / total, total)
-
-    @property
-    def homogeneity(self) -> float:
-        """SH(q_e)."""
-        return homogeneity(self.q)

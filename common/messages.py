@@ -1,6 +1,6 @@
 """The layout of messages on the wire. No other module knows the names of records and keys.
 
-Four messages cross the two hops; each is a dataclass with `write()` to a Flower `RecordDict` and
+Six messages cross the two hops; each is a dataclass with `write()` to a Flower `RecordDict` and
 `read()` from one. Reading trusts nothing: what is missing, unknown, of the wrong type, too large, not
 finite or of another structure raises `MessageError`, whose text is the reason that the ledger shows.
 

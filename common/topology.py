@@ -1,5 +1,7 @@
 """Who can talk to whom: the names of clients and edges, and the homes of each client."""
 
+from collections import deque
+
 from common.config import TopologyConfig
 
 
@@ -21,7 +23,13 @@ def edge_ids(topology: TopologyConfig) -> list[str]:
 def homes(topology: TopologyConfig) -> dict[str, list[str]]:
     """Map each client's name to the edges that it can reach, its first home first."""
     if topology.homes is None:
-        return {client_id(index): edge_ids(topology) for index in range(topology.clients)}
+        # Every edge is a home; the first ones go round, so that `assignment=fixed` spreads the clients.
+        edges = deque(edge_ids(topology))
+        every = {}
+        for index in range(topology.clients):
+            every[client_id(index)] = list(edges)
+            edges.rotate(-1)
+        return every
     return {client_id(index): [edge_id(edge) for edge in edges] for index, edges in enumerate(topology.homes)}
 
 

@@ -6,7 +6,6 @@ ServerApp, in Ray simulation and in tests.
 
 import time
 from collections.abc import Iterator
-from math import ceil
 from pathlib import Path
 
 from flwr.app import Message, RecordDict
@@ -14,7 +13,6 @@ from flwr.serverapp import Grid
 
 from common.aggregation import OrderedAverage
 from common.config import Config
-from common.errors import FedPhDError
 from common.flower.grids import exchange
 from common.homogeneity import LabelState
 from common.ledger import Ledger
@@ -29,15 +27,12 @@ from common.messages import (
     content_bytes,
 )
 from common.packing import PackedModel
+from common.quorum import check_quorum
 from common.records import MessageError
 from common.weighting import member_weight
 from edge.membership import Membership
 
 HOP = "access"  # between clients and their edge
-
-
-class QuorumError(FedPhDError):
-    """Too few clients gave a sound update for an edge round to count."""
 
 
 class EdgeAggregator:
@@ -130,7 +125,8 @@ class EdgeAggregator:
                 weight = member_weight(self.config.weighting.edge, update.samples, q_k)
                 average.add(update.client, update.model.vector, weight)
                 accepted[update.client] = (update.samples, update.loss)
-            self._check_quorum(task, len(accepted), len(clients))
+            name = f"{self.edge}: edge round {task.edge_round}"
+            check_quorum(name, "clients", len(accepted), len(clients), self.config.topology.quorum)
             model = PackedModel(task.model.structure, average.result())
         trained = [client for client in clients if client in accepted]  # not in the order of arrival
         samples = sum(accepted[client][0] for client in trained)
@@ -183,14 +179,6 @@ class EdgeAggregator:
         if not 0 < update.samples <= registered:
             raise MessageError(f"claims {update.samples} images; {registered} were registered")
         return update
-
-    def _check_quorum(self, task: TrainOrder, accepted: int, asked: int) -> None:
-        needed = ceil(round(self.config.topology.quorum * asked, 9))  # 0.28 of 25 are 7, not 7.000000000000001
-        if accepted < needed:
-            raise QuorumError(
-                f"{self.edge}: {accepted} of {asked} clients gave a sound update in edge round {task.edge_round}; "
-                f"topology.quorum={self.config.topology.quorum:g} needs {needed}"
-            )
 
     def _log(self, event: str, **facts: object) -> None:
         self.ledger.event(event, tier="edge", node=self.edge, **facts)

@@ -2,12 +2,13 @@
 
 import logging
 import time
+from collections import Counter
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from common.config import TopologyConfig
-from common.errors import FedPhDError
+from common.errors import RegistrationError
 from common.flower.grids import exchange
 from common.homogeneity import Distribution, distribution
 from common.messages import REGISTER, Profile
@@ -15,13 +16,10 @@ from common.records import MessageError
 from common.topology import members
 
 NODE_POLL = 0.5  # seconds between looks for clients that have not connected yet
+PATIENCE = 3  # times that a client may fail before registration does
 QUERY_TIMEOUT = 300.0  # seconds for a client to load its data and answer
 
 log = logging.getLogger(__name__)
-
-
-class RegistrationError(FedPhDError):
-    """Not all clients of the topology registered in time."""
 
 
 class Membership:
@@ -41,6 +39,8 @@ class Membership:
         self.timeout = topology.round_timeout
         self.profiles: dict[str, Profile] = {}
         self.nodes: dict[str, int] = {}
+        self._troubles: dict[int, str] = {}
+        self._failures: Counter[int] = Counter()
 
     @property
     def complete(self) -> bool:
@@ -62,7 +62,7 @@ class Membership:
         Raises
         ------
         RegistrationError
-            If `topology.round_timeout` is over before, or the clients' classes differ.
+            If a client fails again and again, `topology.round_timeout` is over before, or the clients' classes differ.
         """
         deadline = time.monotonic() + self.timeout
         asked: set[int] = set()
@@ -71,7 +71,10 @@ class Membership:
             asked |= self._ask(grid, new, min(QUERY_TIMEOUT, deadline - time.monotonic()))
             if not self.complete and time.monotonic() > deadline:
                 missing = [client for client in self.expected if client not in self.profiles]
-                raise RegistrationError(f"{self.edge}: {', '.join(missing)} did not register within {self.timeout:g} s")
+                told = "".join(f"; node {node} answered: {reason}" for node, reason in self._troubles.items())
+                raise RegistrationError(
+                    f"{self.edge}: {', '.join(missing)} did not register within {self.timeout:g} s{told}"
+                )
             if not self.complete:
                 time.sleep(NODE_POLL)
         if len({tuple(profile.classes) for profile in self.profiles.values()}) > 1:
@@ -82,16 +85,27 @@ class Membership:
         answered = set()
         queries = [Message(RecordDict(), node, REGISTER) for node in sorted(nodes)]
         for reply in exchange(grid, queries, timeout):
+            node = reply.metadata.src_node_id
             if reply.has_error():
+                self._note_failure(node, str(reply.error.reason))
                 continue
-            answered.add(reply.metadata.src_node_id)
+            answered.add(node)
             try:
                 profile = Profile.read(reply.content)
-            except MessageError:
+            except MessageError as error:
+                self._troubles[node] = str(error)
                 continue
             if profile.client in self.profiles:
-                log.warning("%s: node %d says that it is %s too", self.edge, reply.metadata.src_node_id, profile.client)
+                log.warning("%s: node %d says that it is %s too", self.edge, node, profile.client)
             elif profile.client in self.expected:
                 self.profiles[profile.client] = profile
-                self.nodes[profile.client] = reply.metadata.src_node_id
+                self.nodes[profile.client] = node
         return answered
+
+    def _note_failure(self, node: int, reason: str) -> None:
+        """Remember why a client failed: it may only be starting, and is asked again, but not for ever."""
+        self._troubles[node] = reason
+        self._failures[node] += 1
+        log.warning("%s: node %d could not register: %s", self.edge, node, reason)
+        if self._failures[node] == PATIENCE:
+            raise RegistrationError(f"{self.edge}: the client at node {node} failed {PATIENCE} times: {reason}")

@@ -9,11 +9,12 @@ from flwr.serverapp import Grid, ServerApp
 
 from common.compute import pick_device
 from common.config import Config, from_run_config, run_folder, to_yaml
+from common.errors import FedPhDError
 from common.ledger import Ledger
 from common.model import build_unet
 from common.packing import pack
 from common.run_dir import CHECKPOINTS, SPOOL, refuse_used, sole_writer
-from common.topology import client_id, edge_ids
+from common.topology import edge_ids, homes
 from server import checkpoint
 from server.recorder import Recorder
 from server.registry import register
@@ -69,7 +70,7 @@ def _told(grid: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalSt
     try:
         state = _train(grid, config, run_dir, ledger)
     except Exception as error:
-        ledger.event("fail", tier="root", node="root", reason=f"{type(error).__name__}: {error}")
+        ledger.event("fail", tier="root", node="root", reason=_reason(error))
         raise
     finally:
         shutil.rmtree(run_dir / SPOOL, ignore_errors=True)
@@ -78,14 +79,20 @@ def _told(grid: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalSt
     return state
 
 
+def _reason(error: Exception) -> str:
+    """Say what went wrong; errors that are meant for the user speak for themselves."""
+    return str(error) if isinstance(error, FedPhDError) else f"{type(error).__name__}: {error}"
+
+
 def _train(grid: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalState:
     (run_dir / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
     pick_device(config.runtime.device)  # also sets the number of threads, on which sums depend
     structure = StructureSchedule(config, ledger)
     state = _initial_state(config, structure, ledger)
     edges = virtual_edges(grid, config, ledger, run_dir / SPOOL)
-    clients = [client_id(index) for index in range(config.topology.clients)]
-    registry = register(edges, edge_ids(config.topology), clients, config.topology.round_timeout + EDGE_SLACK)
+    registry = register(
+        edges, edge_ids(config.topology), homes(config.topology), config.topology.round_timeout + EDGE_SLACK
+    )
     registry.save(run_dir / "partition.json")
     strategy = HierarchicalStrategy(config, registry, state, structure, ledger, run_dir / SPOOL / "root")
     strategy.start(

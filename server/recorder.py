@@ -14,7 +14,7 @@ from server import checkpoint
 from server.evaluation import Evaluator
 from server.state import GlobalState
 from server.structure import StructureSchedule, load_unet
-from server.tracking import make_tracker
+from server.tracking import make_tracker, require_tensorboard
 
 
 class Recorder:
@@ -102,3 +102,16 @@ class Recorder:
             return
         checkpoint.save(self.state, self.run_dir / CHECKPOINTS, self.config.checkpoint.keep)
         self.ledger.event("checkpoint", tier="root", node="root", round=self.state.round)
+
+
+def check_outlets(config: Config, run_dir: Path) -> None:
+    """Make what a recorder writes through, without a run: what is missing for it is found before the start.
+
+    Raises
+    ------
+    SettingError
+        If an extractor cannot be imported, weights are missing, or TensorBoard is not installed.
+    """
+    Evaluator(config, run_dir)
+    if config.tracking.tensorboard:
+        require_tensorboard()

@@ -7,15 +7,11 @@ from pathlib import Path
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from common.errors import FedPhDError
+from common.errors import RegistrationError
 from common.flower.grids import exchange
 from common.homogeneity import Distribution, distribution
 from common.messages import REGISTER, Profile, Roster
 from common.records import MessageError
-
-
-class RegistrationError(FedPhDError):
-    """An edge did not tell its clients, or the tiers disagree about them."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Registry:
     profiles : dict[str, Profile]
         What each client told, in the order of their indices.
     homes : dict[str, list[str]]
-        The edges at which each client registered.
+        The edges at which each client registered, its first home first.
     """
 
     nodes: dict[str, int]
@@ -53,15 +49,17 @@ class Registry:
         path.write_text(json.dumps({"class_names": self.classes, "clients": clients}), encoding="utf-8")
 
 
-def register(grid: Grid, edges: list[str], clients: list[str], timeout: float) -> Registry:
+def register(grid: Grid, edges: list[str], homes: dict[str, list[str]], timeout: float) -> Registry:
     """Ask every edge for its roster.
 
     Parameters
     ----------
     grid : Grid
         Its nodes are the edges.
-    edges, clients : list[str]
-        The names that the topology expects.
+    edges : list[str]
+        The edges that the topology expects.
+    homes : dict[str, list[str]]
+        The clients that it expects, each with its edges, its first home first.
     timeout : float
         Seconds to wait for the edges, which wait for their clients.
 
@@ -72,7 +70,7 @@ def register(grid: Grid, edges: list[str], clients: list[str], timeout: float) -
     """
     nodes: dict[str, int] = {}
     profiles: dict[str, Profile] = {}
-    homes: dict[str, list[str]] = {}
+    seen: dict[str, list[str]] = {}
     queries = [Message(RecordDict(), node, REGISTER) for node in grid.get_node_ids()]
     for reply in exchange(grid, queries, timeout):
         roster = _roster(reply)
@@ -82,16 +80,16 @@ def register(grid: Grid, edges: list[str], clients: list[str], timeout: float) -
         for profile in roster.profiles:
             if profiles.setdefault(profile.client, profile) != profile:
                 raise RegistrationError(f"{profile.client} told {roster.edge} something else than its other edges")
-            homes.setdefault(profile.client, []).append(roster.edge)
+            seen.setdefault(profile.client, []).append(roster.edge)
     if len({tuple(profile.classes) for profile in profiles.values()}) > 1:
         raise RegistrationError("the clients do not have the same classes")
-    missing = [name for name in [*edges, *clients] if name not in nodes and name not in profiles]
+    missing = [name for name in [*edges, *homes] if name not in nodes and name not in profiles]
     if missing:
         raise RegistrationError(f"not registered: {', '.join(missing)}")
     return Registry(
         nodes={edge: nodes[edge] for edge in edges},
-        profiles={client: profiles[client] for client in clients},
-        homes={client: [edge for edge in edges if edge in homes[client]] for client in clients},
+        profiles={client: profiles[client] for client in homes},
+        homes={client: [edge for edge in own if edge in seen[client]] for client, own in homes.items()},
     )
 
 

@@ -1,7 +1,6 @@
 """The root's Flower strategy: plan, send to the edges, weigh their answers, commit."""
 
 from collections.abc import Iterable, Iterator
-from math import ceil
 from pathlib import Path
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -10,11 +9,11 @@ from flwr.serverapp.strategy import Strategy
 
 from common.aggregation import OrderedAverage
 from common.config import Config
-from common.errors import FedPhDError
 from common.homogeneity import homogeneity
 from common.ledger import Ledger
 from common.messages import TRAIN, EdgeUpdate, RoundOrder, content_bytes, encode_model
 from common.packing import PackedModel
+from common.quorum import check_quorum
 from common.records import MessageError
 from server.assignment import Assignment, plan_round
 from server.registry import Registry
@@ -23,10 +22,6 @@ from server.structure import StructureSchedule
 from server.weighting import root_weight
 
 HOP = "backbone"  # between edges and the root
-
-
-class QuorumError(FedPhDError):
-    """Too few edges gave a sound update for a root round to count."""
 
 
 class HierarchicalStrategy(Strategy):  # type: ignore[misc]
@@ -102,7 +97,8 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
                 weight = root_weight(self.config.weighting.root, update)
                 average.add(update.edge, update.model.vector, weight)
                 updates[update.edge] = (_without_model(update), weight)
-            self._check_quorum(len(updates), len(edges))
+            name = f"root round {self.state.round + 1}"
+            check_quorum(name, "edges", len(updates), len(edges), self.config.topology.quorum)
             model = PackedModel(self.state.model.structure, average.result())
             total = average.total_weight
         self.state.advance(model, self.config.ema_decay)
@@ -175,14 +171,6 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
                     f"counts {one.samples} images; its clients have {most}, {len(strangers)} were not planned for it"
                 )
         return update
-
-    def _check_quorum(self, accepted: int, asked: int) -> None:
-        needed = ceil(round(self.config.topology.quorum * asked, 9))  # 0.28 of 25 are 7, not 7.000000000000001
-        if accepted < needed:
-            raise QuorumError(
-                f"{accepted} of {asked} edges gave a sound update in root round {self.state.round + 1}; "
-                f"topology.quorum={self.config.topology.quorum:g} needs {needed}"
-            )
 
     def _commit(self, updates: dict[str, tuple[EdgeUpdate, float]], total: float) -> None:
         """Write the committed round to the ledger and count the clients' traffic."""

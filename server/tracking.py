@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from common.config import TrackingConfig
 from common.errors import SettingError
@@ -22,6 +22,22 @@ class NoTracker:
         """Let the line go."""
 
 
+def require_tensorboard() -> Any:
+    """Import TensorBoard's `SummaryWriter`.
+
+    Raises
+    ------
+    SettingError
+        If TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an optional dependency
+    except ImportError:
+        advice = "TensorBoard is not installed; install the extra: pip install 'fedphd[tracking]'"
+        raise SettingError("tracking.tensorboard", True, advice) from None
+    return SummaryWriter
+
+
 class TensorBoardTracker:
     """Writes TensorBoard event files, as scalars named like the metrics.
 
@@ -29,20 +45,10 @@ class TensorBoardTracker:
     ----------
     folder : Path
         Where the event files go; ``tensorboard --logdir`` reads it.
-
-    Raises
-    ------
-    SettingError
-        If TensorBoard is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an optional dependency
-        except ImportError:
-            advice = "TensorBoard is not installed; install the extra: pip install 'fedphd[tracking]'"
-            raise SettingError("tracking.tensorboard", True, advice) from None
-        self._writer = SummaryWriter(str(folder))
+        self._writer = require_tensorboard()(str(folder))
 
     def log(self, line: Mapping[str, object]) -> None:
         """Take one line; its numbers are drawn against ``round``."""

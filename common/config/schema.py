@@ -86,7 +86,7 @@ class RandomAssignment(Section):
 
 
 class HomogeneityAssignment(Section):
-    """FedPhD's draw by statistical homogeneity (PAPERS: FedPhD, selection policy)."""
+    """FedPhD's draw by statistical homogeneity (the authors' code, `select_best_edge_server`)."""
 
     kind: Literal["homogeneity"]
     a: PositiveFloat
@@ -178,6 +178,7 @@ class EvaluationConfig(Section):
     batch_size: PositiveInt
     extractor: str | None  # a name of EXTRACTORS, or the import path package.module:attribute
     inception_weights: UserPath | None = None
+    real_images: PositiveInt | None = None
     classifier_epochs: PositiveInt = 30
 
 
@@ -280,13 +281,11 @@ def _check_topology(topology: TopologyConfig) -> None:
         raise SettingError(
             "topology.homes", topology.homes, f"needs one list of edges for each of {topology.clients} clients"
         )
+    edges = max(topology.edges, 1)
     for client, homes in enumerate(topology.homes):
-        if not homes or max(homes) >= max(topology.edges, 1):
-            raise SettingError(
-                f"topology.homes[{client}]",
-                homes,
-                f"must name at least one edge from 0 to {max(topology.edges, 1) - 1}",
-            )
+        if not homes or max(homes) >= edges or len(set(homes)) < len(homes):
+            advice = f"must name at least one edge from 0 to {edges - 1}, each once"
+            raise SettingError(f"topology.homes[{client}]", homes, advice)
     lonely = set(range(topology.edges)) - {edge for homes in topology.homes for edge in homes}
     if lonely:
         raise SettingError("topology.homes", topology.homes, f"no client can reach edge {min(lonely)}")

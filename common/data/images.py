@@ -111,17 +111,15 @@ def check_fits(images: ImageSet, model: ModelConfig) -> None:
         If the U-Net's `in_channels` and `sample_size` are not the images' (C, H, W).
     """
     side = model.unet.get("sample_size")
-    expected = (model.unet.get("in_channels"), *(side if isinstance(side, Sequence) else (side, side)))
+    expected = (model.unet.get("in_channels"), side, side)
     if expected == images.shape:
         return
     channels, height, width = images.shape
-    size = height if height == width else f"[{height},{width}]"
-    raise SettingError(
-        "model",
-        model.name,
-        f"expects {_by(expected)} (CxHxW), the images are {_by(images.shape)}; use a model with "
-        f"unet.in_channels={channels} and unet.sample_size={size}, or other data",
-    )
+    advice = f"use a model with unet.in_channels={channels} and unet.sample_size={height}, or other data"
+    if height != width:
+        advice = "U-Nets take square images only: crop or pad them first"
+    shapes = f"expects {_by(expected)} (CxHxW), the images are {_by(images.shape)}"
+    raise SettingError("model", model.name, f"{shapes}; {advice}")
 
 
 def _by(shape: Sequence[object]) -> str:

@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -15,16 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from common.config import Config, from_yaml, validate
+from common.config import Config, validate
 from common.errors import FedPhDError, SettingError
 from common.launch.preflight import check
+from common.launch.resume import from_resumed
 from common.progress import Progress
 from common.run_dir import refuse_used, sole_writer
 
 BAD_SETTING, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
-
-# What a resumed run may change without becoming another run.
-FREE_ON_RESUME = {"checkpoint", "evaluation", "rounds", "runtime", "tracking"}
 
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
@@ -41,26 +41,37 @@ def run(composed: DictConfig) -> None:
 
 
 def _run(composed: DictConfig, run_dir: Path) -> None:
-    config = validate(OmegaConf.to_container(composed, resolve=True))
+    tree = OmegaConf.to_container(composed, resolve=True)
+    config = from_resumed(tree) or validate(tree)
     notes = check(config)
     if config.checkpoint.resume is None:
         refuse_used(run_dir)
     else:
-        run_dir = _resumed_folder(config, config.checkpoint.resume)
+        _remove_if_empty(run_dir)  # Hydra's for a new run
+        run_dir = config.checkpoint.resume
         with sole_writer(run_dir):
             pass  # free: the root's process takes the lock itself, since it may outlive this one
+    # By name: the layer below the tiers does not import them.
+    train = _method("runtime._target_", config.runtime.target)
+    get_method("server.recorder.check_outlets")(config, run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False)
     console.print(f"run folder {run_dir}", soft_wrap=True)
     for note in notes:
         console.print(f"note       {note}", soft_wrap=True)
-    train = get_method(config.runtime.target)
-    write_report = get_method("server.report.write_report")
     try:
         with Progress(run_dir, console):
             train(config, run_dir)
     finally:
-        console.print(f"report     {write_report(run_dir)}", soft_wrap=True)
+        console.print(f"report     {get_method('server.report.write_report')(run_dir)}", soft_wrap=True)
+
+
+def _method(key: str, path: str) -> Callable[[Config, Path], None]:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingError(key, path, f"cannot be imported ({error}); use runtime=ray or runtime=inprocess") from error
 
 
 def main() -> None:
@@ -71,6 +82,8 @@ def main() -> None:
         run()
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_explain(error), BAD_SETTING)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", FAILED)
     except KeyboardInterrupt:
         _fail("interrupted; go on with checkpoint.resume=<the run folder>", INTERRUPTED)
 
@@ -92,24 +105,6 @@ def _explain(error: Exception) -> str:
         return f"{group}={choice}: there is no such choice; use one of {', '.join(error.options)}"
     cause = error.__cause__ if error.__cause__ is not None else error
     return " ".join(str(line).strip() for line in (str(error).splitlines() or [str(cause)])[:2])
-
-
-def _resumed_folder(config: Config, folder: Path) -> Path:
-    """Go on in the folder of the run that is resumed, if it is the same run.
-
-    Raises
-    ------
-    SettingError
-        If there is no such run, or a setting differs that would make it another run.
-    """
-    file = folder / "config.yaml"
-    if not file.exists():
-        raise SettingError("checkpoint.resume", folder, "is not a run folder: it has no config.yaml")
-    before, now = from_yaml(file.read_text(encoding="utf-8")).model_dump(), config.model_dump()
-    for key in sorted(now.keys() - FREE_ON_RESUME):
-        if before[key] != now[key]:
-            raise SettingError(key, now[key], f"the run to resume has {before[key]}; give the same settings again")
-    return folder
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -2,10 +2,13 @@
 
 import os
 
+import torch
+
 from common.compute import pick_device
-from common.config import Config
+from common.config import Config, RuntimeConfig
 from common.data import check_fits, load
 from common.diffusion import Diffusion
+from common.errors import SettingError
 from common.model import build_unet, count
 from common.partition import partition
 from common.pruning import prune
@@ -31,6 +34,7 @@ def check(config: Config) -> list[str]:
         cannot be built or pruned so; if the device is not there.
     """
     device = pick_device(config.runtime.device)
+    _check_gpus(config.runtime)
     Diffusion(config.diffusion)
     images = load(config.data, "train", config.seed)
     check_fits(images, config.model)
@@ -39,6 +43,13 @@ def check(config: Config) -> list[str]:
     if config.structure.kind != "dense":
         unet, _ = prune(unet, config.structure.ratio)
     return _long_evaluations(config, count(unet)[1]) if device.type == "cpu" else []
+
+
+def _check_gpus(runtime: RuntimeConfig) -> None:
+    gpus = torch.cuda.device_count()
+    if runtime.gpus_per_client > gpus:
+        advice = f"this machine has {gpus} GPUs; no client could ever train; use at most {gpus}"
+        raise SettingError("runtime.gpus_per_client", runtime.gpus_per_client, advice)
 
 
 def _long_evaluations(config: Config, macs: int) -> list[str]:

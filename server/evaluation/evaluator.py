@@ -114,7 +114,8 @@ class Evaluator:
 
     def _real(self, extractor: Extractor, split: Split) -> Gaussian:
         images = load(self.config.data, split, self.config.seed)
-        return real_gaussian(images, extractor, self._kept(f"{extractor.metric}_{split}.npz"), self.config.seed)
+        kept = self._kept(f"{extractor.metric}_{split}.npz")
+        return real_gaussian(images, extractor, kept, self.config.seed, self.config.evaluation.real_images)
 
     def _make_extractor(self) -> Extractor | None:
         settings = self.config.evaluation
@@ -138,6 +139,7 @@ class Evaluator:
             settings.extractor,
             str(settings.inception_weights),
             settings.classifier_epochs,
+            settings.real_images,
         ]
         tag = hashlib.sha256(json.dumps(choices).encode()).hexdigest()[:8]
         return self.run_dir / "evaluation" / tag / name

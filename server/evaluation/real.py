@@ -9,27 +9,27 @@ from common.seeding import numpy_rng
 from server.evaluation.features import Extractor
 from server.evaluation.frechet import Gaussian, fit_gaussian
 
-MAX_IMAGES = 10_000
 
-
-def real_gaussian(images: ImageSet, extractor: Extractor, file: Path, seed: int) -> Gaussian:
+def real_gaussian(images: ImageSet, extractor: Extractor, file: Path, seed: int, most: int | None) -> Gaussian:
     """Fit the features of real images, or read the fit of an earlier call.
 
     Parameters
     ----------
     images : ImageSet
-        Of more than 10,000, so many are drawn by `seed`.
+        Of more than `most`, so many are drawn by `seed`.
     extractor : Extractor
         Maps them to features.
     file : Path
         Holds mean and covariance once they are computed.
     seed : int
         The run's seed.
+    most : int or None
+        `evaluation.real_images`; None: all.
     """
     if file.exists():
         with np.load(file, allow_pickle=False) as archive:
             return Gaussian(archive["mean"], archive["covariance"])
-    drawn = numpy_rng(seed, "evaluation", "real").permutation(len(images))[:MAX_IMAGES]
+    drawn = numpy_rng(seed, "evaluation", "real").permutation(len(images))[:most]
     fitted = fit_gaussian(extractor.features(images.images(np.sort(drawn))))
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(".draft")

@@ -1,7 +1,6 @@
 """Drawing images from a U-Net, from the same noise every time."""
 
 import os
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from diffusers import UNet2DModel
 from common.compute import threads, to_device
 from common.data.images import Pixels
 from common.diffusion import Diffusion
+from common.model import image_shape
 from common.seeding import derive_seed, numpy_rng
 
 
@@ -39,9 +39,7 @@ def draw(
     NDArray[uint8]
         Shape (n, C, H, W), values 0 to 255.
     """
-    size = unet.config.sample_size
-    height, width = size if isinstance(size, Sequence) else (size, size)
-    images = np.empty((count, unet.config.in_channels, height, width), np.uint8)
+    images = np.empty((count, *image_shape(unet)), np.uint8)
     noise = numpy_rng(seed, "evaluation", "noise")
     unet = to_device(unet, device)
     for start in range(0, count, batch_size):

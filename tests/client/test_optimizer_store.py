@@ -103,3 +103,31 @@ def test_states_from_before_a_pruning_are_kept_while_the_root_can_go_back(tmp_pa
     assert restored(tmp_path, 4, structure="dense") == dense
     save(tmp_path, 7, resume_at=7, structure="pruned")
     assert kept(tmp_path) == ["00000006_pruned.safetensors", "00000007_pruned.safetensors"]
+
+
+def test_restored_moments_have_the_layout_of_their_parameter(tmp_path: Path) -> None:
+    """Fused Adam pairs numbers by memory; a convolution in channels-last order has another than its file."""
+
+    def steps(network: nn.Conv2d, optimizer: torch.optim.Adam, first: int) -> None:
+        for step in range(first, first + 3):
+            rng = torch.Generator().manual_seed(step)
+            for parameter in network.parameters():
+                parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape, generator=rng))
+            optimizer.step()
+
+    def fresh() -> tuple[nn.Conv2d, torch.optim.Adam]:
+        torch.manual_seed(0)
+        network = nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)
+        return network, torch.optim.Adam(network.parameters(), lr=1e-2, fused=True)
+
+    straight, optimizer = fresh()
+    steps(straight, optimizer, 0)
+    OptimizerStore(tmp_path, "s", [0]).save(optimizer, 0)
+    halfway = {name: tensor.clone() for name, tensor in straight.state_dict().items()}
+    steps(straight, optimizer, 3)
+
+    resumed, optimizer = fresh()
+    resumed.load_state_dict(halfway)
+    OptimizerStore(tmp_path, "s", [0]).restore(optimizer, 1)
+    steps(resumed, optimizer, 3)
+    assert torch.equal(resumed.weight, straight.weight)

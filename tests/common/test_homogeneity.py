@@ -47,12 +47,12 @@ def test_adding_a_client_merges_by_images() -> None:
     np.testing.assert_array_equal(state.q, [0.25, 0.75])
     assert state.n == 400
     # ... at which SH = 2 - sqrt(2 * 0.25^2) = 2 - 0.353553
-    assert state.homogeneity == pytest.approx(1.646447, abs=1e-6)
+    assert homogeneity(state.q) == pytest.approx(1.646447, abs=1e-6)
 
 
 def test_the_first_client_replaces_the_uniform_start() -> None:
     start = LabelState.initial(4)
-    assert (start.q.tolist(), start.n, start.homogeneity) == ([0.25] * 4, 0.0, 2.0)
+    assert (start.q.tolist(), start.n, homogeneity(start.q)) == ([0.25] * 4, 0.0, 2.0)
     np.testing.assert_array_equal(start.add(np.array(shares(2, 4)), 50).q, [0.5, 0.5, 0, 0])
 
 

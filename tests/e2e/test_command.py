@@ -27,6 +27,11 @@ def fedphd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         (["structure.ratio=0.9"], "structure.ratio=0.9", "at most 0.75"),
         (["training.bogus=1"], "training.bogus", "+training.bogus=1"),
         (["model=ddpm_cifar10"], "model=ddpm_cifar10", "1x8x8"),
+        (["runtime.gpus_per_client=99"], "runtime.gpus_per_client=99", "use at most"),
+        (["evaluation=fid", "evaluation.inception_weights=gone.pt"], "gone.pt", "evaluation.inception_weights"),
+        (["evaluation.extractor=no.such:thing"], "evaluation.extractor=no.such:thing", "import"),
+        (["runtime._target_=no.such.thing"], "runtime._target_=no.such.thing", "runtime=ray"),
+        (["topology.homes=[[0,0]]", "topology.clients=1", "topology.edges=1"], "topology.homes[0]=[0, 0]", "each once"),
         (["checkpoint.resume=nowhere"], "nowhere", "not a run folder"),
     ],
 )

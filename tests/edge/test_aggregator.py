@@ -11,8 +11,9 @@ from helpers import NEVER, Crowd, Reply, SlowGrid, events, packed, small_config
 from common.ledger import Ledger
 from common.messages import ClientUpdate, EdgeUpdate, Roster, RoundOrder, TrainOrder, content_bytes
 from common.packing import PackedModel
+from common.quorum import QuorumError
 from common.records import MessageError
-from edge.aggregator import EdgeAggregator, QuorumError
+from edge.aggregator import EdgeAggregator
 
 START = packed(0.0, 10.0)
 
@@ -233,7 +234,7 @@ def test_quorum(ledger: Ledger, quorum: float, clients: int, needed: int) -> Non
     update = update_of(edge.run_round(crowd_of(clients, needed).grid(), order(everyone)))
     assert len(update.rounds[0].clients) == needed
     said = (
-        f"edge-0: {needed - 1} of {clients} clients gave a sound update in edge round 4; "
+        f"edge-0: edge round 4: {needed - 1} of {clients} clients gave a sound update; "
         f"topology.quorum={quorum:g} needs {needed}"
     )
     with pytest.raises(QuorumError, match=said):

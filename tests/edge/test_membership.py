@@ -9,10 +9,11 @@ from helpers import NEVER, Crowd, SlowGrid, small_config
 
 import edge.membership
 from common.config import TopologyConfig
+from common.errors import RegistrationError
 from common.flower.grids import BaseGrid
 from common.flower.inprocess import InProcessGrid
 from common.messages import REGISTER
-from edge.membership import Membership, RegistrationError
+from edge.membership import Membership
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +134,12 @@ def test_nodes_that_fail_are_asked_again() -> None:
     members = Membership("edge-0", topology(1))
     members.register(InProcessGrid(app_that_fails_at_first(2), 1, {}))
     assert members.complete
+
+
+def test_a_client_that_keeps_failing_is_told_with_its_reason() -> None:
+    members = Membership("edge-0", topology(1))
+    with pytest.raises(RegistrationError, match=r"edge-0: the client at node 1 failed 3 times: OSError"):
+        members.register(InProcessGrid(app_that_fails_at_first(5), 1, {}))
 
 
 def test_nodes_that_answer_nonsense_are_not() -> None:

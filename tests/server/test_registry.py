@@ -7,10 +7,11 @@ import pytest
 from flwr.app import Error, Message, RecordDict
 from helpers import profile
 
+from common.errors import RegistrationError
 from common.flower.grids import BaseGrid
 from common.flower.private import set_message_id
 from common.messages import Profile, Roster
-from server.registry import RegistrationError, register
+from server.registry import register
 
 
 class RosterGrid(BaseGrid):
@@ -39,29 +40,31 @@ class RosterGrid(BaseGrid):
 
 
 A, B, C = profile(0, [3.0, 1.0]), profile(1, [0.0, 5.0]), profile(2, [2.0, 2.0])
-EDGES, CLIENTS = ["edge-0", "edge-1"], ["client-0", "client-1", "client-2"]
+EDGES = ["edge-0", "edge-1"]
+# The topology's: client-1's first home is edge-1.
+HOMES = {"client-0": ["edge-0"], "client-1": ["edge-1", "edge-0"], "client-2": ["edge-1"]}
 
 
 def refused(*rosters: Roster | RecordDict | Error | None) -> str:
     with pytest.raises(RegistrationError) as caught:
-        register(RosterGrid(*rosters), EDGES, CLIENTS, 0.2)
+        register(RosterGrid(*rosters), EDGES, HOMES, 0.2)
     return str(caught.value)
 
 
 def test_edges_and_clients_in_the_order_of_their_names() -> None:
     # Edge 1 answers from the first node, and names its clients backwards.
-    registry = register(RosterGrid(Roster("edge-1", [C, B]), Roster("edge-0", [B, A])), EDGES, CLIENTS, 5.0)
+    registry = register(RosterGrid(Roster("edge-1", [C, B]), Roster("edge-0", [B, A])), EDGES, HOMES, 5.0)
     assert list(registry.nodes.items()) == [("edge-0", 11), ("edge-1", 10)]
     assert list(registry.profiles.items()) == [("client-0", A), ("client-1", B), ("client-2", C)]
-    assert registry.homes == {"client-0": ["edge-0"], "client-1": ["edge-0", "edge-1"], "client-2": ["edge-1"]}
+    assert registry.homes == {"client-0": ["edge-0"], "client-1": ["edge-1", "edge-0"], "client-2": ["edge-1"]}
     assert registry.classes == ["a", "b"]
     np.testing.assert_array_equal(registry.distribution("client-0"), [0.75, 0.25])
 
 
 def test_strangers_are_left_out() -> None:
     grid = RosterGrid(Roster("edge-0", [A, B, C, profile(9, [1.0, 1.0])]), Roster("edge-1", [C]), Roster("edge-7", [A]))
-    registry = register(grid, EDGES, CLIENTS, 5.0)
-    assert list(registry.profiles) == CLIENTS
+    registry = register(grid, EDGES, HOMES, 5.0)
+    assert list(registry.profiles) == list(HOMES)
     assert registry.homes["client-0"] == ["edge-0"]
 
 
@@ -97,13 +100,13 @@ def test_unsound_rosters_are_told() -> None:
 
 
 def test_the_report_reads_counts_and_homes(tmp_path: Path) -> None:
-    registry = register(RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [B, C])), EDGES, CLIENTS, 5.0)
+    registry = register(RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [B, C])), EDGES, HOMES, 5.0)
     registry.save(tmp_path / "partition.json")
     assert json.loads((tmp_path / "partition.json").read_text()) == {
         "class_names": ["a", "b"],
         "clients": {
             "client-0": {"counts": [3.0, 1.0], "homes": ["edge-0"]},
-            "client-1": {"counts": [0.0, 5.0], "homes": ["edge-0", "edge-1"]},
+            "client-1": {"counts": [0.0, 5.0], "homes": ["edge-1", "edge-0"]},
             "client-2": {"counts": [2.0, 2.0], "homes": ["edge-1"]},
         },
     }

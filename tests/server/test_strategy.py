@@ -12,12 +12,13 @@ from common.flower.grids import exchange
 from common.ledger import Ledger
 from common.messages import ClientUpdate, EdgeUpdate, RoundOrder, TrainOrder
 from common.packing import PackedModel
-from common.topology import client_id, edge_ids
+from common.quorum import QuorumError
+from common.topology import edge_ids, homes
 from edge.aggregator import EdgeAggregator
 from edge.virtual import VirtualEdgeGrid
 from server.registry import register
 from server.state import GlobalState, Traffic
-from server.strategy import HierarchicalStrategy, QuorumError
+from server.strategy import HierarchicalStrategy
 from server.structure import StructureSchedule
 
 START = packed(0.0, 10.0)
@@ -64,8 +65,7 @@ class Run:
             edges[1] = ForgingEdge("edge-1", self.config, self.ledger, folder / "edge-1")
             edges[1].forge, edges[1].since = forge, since
         self.grid = VirtualEdgeGrid((clients or crowd()).grid(), edges)
-        people = [client_id(i) for i in range(self.config.topology.clients)]
-        registry = register(self.grid, names, people, 20.0)
+        registry = register(self.grid, names, homes(self.config.topology), 20.0)
         structure = StructureSchedule(self.config, self.ledger)
         self.strategy = HierarchicalStrategy(self.config, registry, self.state, structure, self.ledger, folder / "root")
 
@@ -260,7 +260,7 @@ def test_too_few_edges(tmp_path: Path) -> None:
     run = Run(tmp_path, HOMES, "topology.quorum=0.51", forge=failing, since=2)
     run.rounds(1)
     before = run.state.model
-    with pytest.raises(QuorumError, match=r"1 of 2 edges .* in root round 2; topology.quorum=0.51 needs 2"):
+    with pytest.raises(QuorumError, match=r"root round 2: 1 of 2 edges .*; topology.quorum=0.51 needs 2"):
         run.rounds(1)
     assert (run.state.round, run.state.model) == (1, before)
     assert len(events(run.ledger, "commit")) == 1
@@ -277,7 +277,7 @@ def test_an_edge_without_its_own_quorum_is_lost(tmp_path: Path) -> None:
     run.rounds(1)
     np.testing.assert_array_equal(run.state.model.vector, [3.0, 13.0])
     [lost] = [line for line in events(run.ledger, "lost") if line["tier"] == "root"]
-    assert "QuorumError: edge-1: 0 of 2 clients gave a sound update in edge round 0" in str(lost["reason"])
+    assert "QuorumError: edge-1: edge round 0: 0 of 2 clients gave a sound update" in str(lost["reason"])
 
 
 def test_a_round_commits_once(tmp_path: Path) -> None:

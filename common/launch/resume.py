@@ -1,0 +1,60 @@
+"""Going on with a run: it must be the same run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from common.config import Config, from_yaml, validate
+from common.errors import SettingError
+
+# What a resumed run may change without becoming another run.
+FREE = ("checkpoint.", "evaluation.", "runtime.", "tracking.")
+
+
+def from_resumed(tree: Any) -> Config | None:
+    """Check a composed configuration that resumes a run against that run's own.
+
+    Parameters
+    ----------
+    tree : Any
+        The composed configuration as plain dicts and lists.
+
+    Returns
+    -------
+    Config or None
+        The configuration to go on with; None if `checkpoint.resume` is not set.
+
+    Raises
+    ------
+    SettingError
+        If there is no such run, or a setting differs that would make it another run.
+    """
+    resume = tree["checkpoint"]["resume"]
+    if resume is None:
+        return None
+    file = Path(resume).expanduser() / "config.yaml"
+    if not file.exists():
+        raise SettingError("checkpoint.resume", resume, "is not a run folder: it has no config.yaml")
+    before = from_yaml(file.read_text(encoding="utf-8"))
+    if tree["structure"].get("sparse_rounds", 0) is None:
+        # Left open, it follows from the number of rounds, which may have grown since.
+        tree["structure"]["sparse_rounds"] = before.structure.sparse_rounds
+    now = validate(tree)
+    old, new = dict(_leaves(before.model_dump())), dict(_leaves(now.model_dump()))
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key) and not key.startswith(FREE) and not _may_grow(key, now):
+            raise SettingError(key, new.get(key), f"the run to resume has {old.get(key)}; give the same settings again")
+    return now
+
+
+def _may_grow(key: str, now: Config) -> bool:
+    """Whether more rounds change nothing in those that are over: a falling learning rate depends on their number."""
+    return key == "rounds" and now.training.schedule == "constant"
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
