@@ -69,11 +69,6 @@ def partition(
     return parts
 
 
-def label_counts(labels: NDArray[np.int64], parts: list[NDArray[np.int64]], num_classes: int) -> Counts:
-    """Count each client's images of each class, shape (clients, num_classes)."""
-    return np.stack([np.bincount(labels[part], minlength=num_classes) for part in parts]).astype(np.int64)
-
-
 def _draw(
     labels: NDArray[np.int64], class_sizes: Counts, config: PartitionConfig, clients: int, seed: int
 ) -> list[NDArray[np.int64]]:

@@ -5,10 +5,15 @@ from hypothesis import strategies as st
 
 from common.config import PartitionConfig
 from common.errors import SettingError
-from common.partition import label_counts, partition
+from common.partition import partition
 from common.seeding import derive_seed
 
 IID = PartitionConfig(kind="iid")
+
+
+def label_counts(labels, parts, classes):
+    """Each client's images of each class, shape (clients, classes)."""
+    return np.stack([np.bincount(labels[part], minlength=classes) for part in parts])
 
 
 def pathological(classes_per_client, **more):
