@@ -61,10 +61,8 @@ def test_the_run_folder_holds_what_a_user_looks_for(undisturbed: Path) -> None:
     assert [line["round"] for line in metrics] == [0, 1, 2, 3]
     assert [line["phase"] for line in metrics[1:]] == ["sparse", "pruned", "pruned"]
     assert "fd_classifier" in metrics[-1] and "fd_classifier_reference" in metrics[-1]
-    assert json.loads((undisturbed / "partition.json").read_text())["clients"]["client-3"]["homes"] == [
-        "edge-0",
-        "edge-1",
-    ]
+    clients = json.loads((undisturbed / "partition.json").read_text())["clients"]
+    assert clients["client-3"]["homes"] == ["edge-1", "edge-0"]
     assert not (undisturbed / "spool").exists()
 
 
