@@ -74,7 +74,7 @@ def _optimizer_store(config: Config, context: Context, index: int, order: TrainO
     every, keep = config.checkpoint.every, config.checkpoint.keep
     newest = (order.root_round - 1) // every
     checkpoints = [number * every for number in range(max(newest - keep + 1, 0), newest + 1)]
-    starts = [root_round * config.topology.edge_rounds for root_round in checkpoints]
+    starts = [root_round * config.topology.edge_rounds for root_round in (*checkpoints, order.root_round - 1)]
     return OptimizerStore(_own_folder(context, index), order.model.structure.id, starts)
 
 

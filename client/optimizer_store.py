@@ -6,10 +6,10 @@ code shares one Adam among all clients, which no deployment could). `benchmarks/
 compares that with starting anew: on digits, the Fréchet distance after 30 root rounds was 0.7 times
 as large (one seed).
 
-States are stamped with the edge round that made them, and older ones are kept for as long as they
-can be asked for: a client that is asked twice for the same edge round, because its answer was lost
-or because the root went back to its last checkpoint, starts both times from the same state and gives
-the same answer.
+A client that has several homes may be asked by two edges in the same root round, in an order that
+depends on their speed. So an edge round starts from the newest state of an *earlier root round*, in
+which all edges were done: then the same run makes the same moments, and a client that is asked twice
+for an edge round, because its answer was lost or the root went back to a checkpoint, answers the same.
 """
 
 import os
@@ -31,21 +31,22 @@ class OptimizerStore:
         The client's own; made when first needed.
     structure : str
         Structure id of the model: states of another structure are never used.
-    resume_at : Sequence[int]
-        The first edge round after each of the checkpoints that the root keeps.
+    starts : Sequence[int]
+        The first edge rounds of the root rounds that states must be kept for: those after each of
+        the checkpoints that the root keeps, and the present root round's, which is the last.
     """
 
-    def __init__(self, folder: Path, structure: str, resume_at: Sequence[int]) -> None:
+    def __init__(self, folder: Path, structure: str, starts: Sequence[int]) -> None:
         self.folder = folder / "optimizer"
         self.structure = structure
-        self.resume_at = resume_at
+        self.starts = starts
 
-    def restore(self, optimizer: torch.optim.Optimizer, edge_round: int) -> None:
-        """Load the newest state of an edge round before `edge_round`; without one, start anew.
+    def restore(self, optimizer: torch.optim.Optimizer) -> None:
+        """Load the newest state from before the present root round; without one, start anew.
 
         A state that cannot be read is passed over: it is worth a few steps, not a failed round.
         """
-        earlier = [file for file in self._files() if self._edge_round(file) < edge_round]
+        earlier = [file for file in self._files() if self._edge_round(file) < max(self.starts)]
         for file in reversed(earlier):
             if file.name.endswith(self._suffix):
                 try:
@@ -71,13 +72,13 @@ class OptimizerStore:
             file.unlink(missing_ok=True)
 
     def _needed(self, edge_round: int) -> set[Path]:
-        """Pick the two newest states, and those from which a resumed root would have this client go on.
+        """Pick the newest state from before each start, and this edge round's with all later ones.
 
-        Later ones are from before the root went back to a checkpoint: nobody asks for them.
+        Another edge may have had its answer for a later edge round already.
         """
-        made = [file for file in self._files() if self._edge_round(file) <= edge_round]
-        before = [[file for file in made if self._edge_round(file) < start][-1:] for start in self.resume_at]
-        return {*made[-2:], *chain.from_iterable(before)}
+        files = self._files()
+        before = [[file for file in files if self._edge_round(file) < start][-1:] for start in self.starts]
+        return {*chain.from_iterable(before), *(file for file in files if self._edge_round(file) >= edge_round)}
 
     @property
     def _suffix(self) -> str:

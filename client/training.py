@@ -70,7 +70,7 @@ def train(
     model = torch.compile(unet) if config.compile else unet
     optimizer = torch.optim.Adam(unet.parameters(), lr=config.lr, fused=True)
     if store is not None:
-        store.restore(optimizer, edge_round)
+        store.restore(optimizer)
     step, total, seen = edge_round * steps_per_round, 0.0, 0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

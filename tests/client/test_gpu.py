@@ -25,8 +25,8 @@ def test_two_edge_rounds_with_kept_moments_then_sampling(tmp_path: Path, compile
     device = torch.device("cuda")
     packed = pack(build_unet(config.model, 0).state_dict())
     images = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
-    store = OptimizerStore(tmp_path, packed.structure.id, [0])
     for edge_round in range(2):
+        store = OptimizerStore(tmp_path, packed.structure.id, [edge_round])
         unet = network(config.model, packed)
         objective = Objective(config.objective, Diffusion(config.diffusion), sparse=True)
         rounds = {"edge_round": edge_round, "edge_rounds": 2}

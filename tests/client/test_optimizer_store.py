@@ -25,25 +25,26 @@ def moments(optimizer: torch.optim.Adam) -> list[list[float]]:
     ]
 
 
-def restored(folder: Path, edge_round: int, structure: str = "s") -> list[list[float]]:
+def restored(folder: Path, start: int, structure: str = "s") -> list[list[float]]:
+    """Moments with which an edge round of the root round that begins at edge round `start` begins."""
     fresh = adam()
-    OptimizerStore(folder, structure, resume_at=[0]).restore(fresh, edge_round)
+    OptimizerStore(folder, structure, [start]).restore(fresh)
     return moments(fresh)
 
 
-def save(folder: Path, edge_round: int, resume_at: int, structure: str = "s", timeline: int = 0) -> list[list[float]]:
+def save(folder: Path, edge_round: int, *starts: int, structure: str = "s", timeline: int = 0) -> list[list[float]]:
     """Save a state that belongs to the edge round, and return it."""
     optimizer = adam(edge_round + 1, seed=timeline)
-    OptimizerStore(folder, structure, [resume_at]).save(optimizer, edge_round)
+    OptimizerStore(folder, structure, starts).save(optimizer, edge_round)
     return moments(optimizer)
 
 
-def kept(folder: Path) -> list[str]:
-    return sorted(file.name for file in (folder / "optimizer").iterdir())
+def kept(folder: Path) -> list[int]:
+    return sorted(int(file.name.partition("_")[0]) for file in (folder / "optimizer").glob("*.safetensors"))
 
 
 def test_moments_come_back_bit_for_bit(tmp_path: Path) -> None:
-    state = save(tmp_path, 4, 0)
+    state = save(tmp_path, 4, 4)
     assert state
     assert restored(tmp_path, 5) == state
     assert restored(tmp_path, 9) == state  # it was not asked in between
@@ -51,58 +52,69 @@ def test_moments_come_back_bit_for_bit(tmp_path: Path) -> None:
 
 def test_without_a_state_the_optimizer_starts_anew(tmp_path: Path) -> None:
     assert restored(tmp_path, 3) == []
-    save(tmp_path, 4, 0)
-    assert restored(tmp_path, 4) == []  # its own answer to round 4 is not where round 4 started
+    save(tmp_path, 4, 4)
+    assert restored(tmp_path, 4) == []  # a state of the same root round is not where it started
     assert restored(tmp_path, 5, structure="pruned") == []
 
 
-def test_the_same_edge_round_starts_twice_from_the_same_state(tmp_path: Path) -> None:
-    before = save(tmp_path, 3, 0)
-    save(tmp_path, 4, 0)
-    assert restored(tmp_path, 4) == before
+def test_edges_that_ask_in_another_order_get_the_same(tmp_path: Path) -> None:
+    """Root rounds of two edge rounds: 0 and 1, then 2 and 3, which two edges ask for in either order."""
+    states = {}
+    for name, order in (("a", (2, 3)), ("b", (3, 2))):
+        first = save(tmp_path / name, 1, 0)
+        for edge_round in order:
+            assert restored(tmp_path / name, 2) == first
+            states[name, edge_round] = save(tmp_path / name, edge_round, 0, 2)
+        assert restored(tmp_path / name, 4) == states[name, 3]
 
 
 def test_old_states_are_forgotten(tmp_path: Path) -> None:
     for edge_round in range(10):
-        save(tmp_path, edge_round, resume_at=edge_round)
-    assert kept(tmp_path) == ["00000008_s.safetensors", "00000009_s.safetensors"]
+        save(tmp_path, edge_round, edge_round)
+    assert kept(tmp_path) == [8, 9]
 
 
-def test_the_state_that_a_resumed_root_starts_from_is_kept(tmp_path: Path) -> None:
-    states = {edge_round: save(tmp_path, edge_round, resume_at=5) for edge_round in range(3, 9)}
-    assert kept(tmp_path) == ["00000004_s.safetensors", "00000007_s.safetensors", "00000008_s.safetensors"]
-    assert restored(tmp_path, 5) == states[4]
+def test_states_that_a_resumed_root_starts_from_are_kept(tmp_path: Path) -> None:
+    """Root rounds of two edge rounds; the root keeps the checkpoints before edge rounds 4 and 6."""
+    states = {edge_round: save(tmp_path, edge_round, 4, 6, 8) for edge_round in range(2, 10)}
+    assert kept(tmp_path) == [3, 5, 7, 9]
+    assert restored(tmp_path, 4) == states[3]
+    assert restored(tmp_path, 6) == states[5]
 
 
 def test_after_a_root_went_back_the_run_is_repeated_not_mixed(tmp_path: Path) -> None:
-    """A root round of four edge rounds, 5 to 8, is repeated, and the client answers otherwise than before."""
-    for edge_round in range(3, 9):
-        save(tmp_path, edge_round, resume_at=5)
-    for edge_round in range(5, 9):
-        repeated = save(tmp_path, edge_round, resume_at=5, timeline=1)
-        assert restored(tmp_path, edge_round + 1) == repeated
+    """A root round of four edge rounds, 4 to 7, is repeated, and the client answers otherwise than before."""
+    for edge_round in range(3, 8):
+        save(tmp_path, edge_round, 4)
+    before = restored(tmp_path, 4)
+    for edge_round in range(4, 8):
+        assert restored(tmp_path, 4) == before
+        repeated = save(tmp_path, edge_round, 4, timeline=1)
+    assert restored(tmp_path, 8) == repeated
 
 
 def test_a_damaged_state_is_passed_over(tmp_path: Path) -> None:
-    before = save(tmp_path, 3, 0)
-    save(tmp_path, 4, 0)
+    before = save(tmp_path, 3, 3)
+    save(tmp_path, 4, 4)
     file = tmp_path / "optimizer" / "00000004_s.safetensors"
     file.write_bytes(file.read_bytes()[:10])
     assert restored(tmp_path, 5) == before
 
 
 def test_no_draft_is_left(tmp_path: Path) -> None:
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer" / "00000000_s.1.draft").write_bytes(b"of a killed process")
     save(tmp_path, 1, 0)
-    assert kept(tmp_path) == ["00000001_s.safetensors"]
+    assert [file.name for file in (tmp_path / "optimizer").iterdir()] == ["00000001_s.safetensors"]
 
 
 def test_states_from_before_a_pruning_are_kept_while_the_root_can_go_back(tmp_path: Path) -> None:
-    dense = save(tmp_path, 3, resume_at=4, structure="dense")
+    dense = save(tmp_path, 3, 3, structure="dense")
     for edge_round in (4, 5, 6):
-        save(tmp_path, edge_round, resume_at=4, structure="pruned")
+        save(tmp_path, edge_round, 4, edge_round, structure="pruned")
     assert restored(tmp_path, 4, structure="dense") == dense
-    save(tmp_path, 7, resume_at=7, structure="pruned")
-    assert kept(tmp_path) == ["00000006_pruned.safetensors", "00000007_pruned.safetensors"]
+    save(tmp_path, 7, 7, structure="pruned")
+    assert kept(tmp_path) == [6, 7]
 
 
 def test_restored_moments_have_the_layout_of_their_parameter(tmp_path: Path) -> None:
@@ -128,6 +140,6 @@ def test_restored_moments_have_the_layout_of_their_parameter(tmp_path: Path) -> 
 
     resumed, optimizer = fresh()
     resumed.load_state_dict(halfway)
-    OptimizerStore(tmp_path, "s", [0]).restore(optimizer, 1)
+    OptimizerStore(tmp_path, "s", [1]).restore(optimizer)
     steps(resumed, optimizer, 3)
     assert torch.equal(resumed.weight, straight.weight)

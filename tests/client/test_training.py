@@ -216,7 +216,7 @@ def test_an_objective_that_is_not_finite_is_an_error(value: float, tmp_path: Pat
         def __call__(self, unet: nn.Module, x_0: Tensor) -> Tensor:
             return super().__call__(unet, x_0) * 0 + value
 
-    store = OptimizerStore(tmp_path, "structure", resume_at=[0])
+    store = OptimizerStore(tmp_path, "structure", [0])
     with pytest.raises(FloatingPointError):
         run(Mirror(), settings(), objective=Broken(), store=store)
     assert list(tmp_path.rglob("*.safetensors")) == []  # what made it is not kept either
