@@ -3,7 +3,7 @@
 A client trains for a few steps at a time, in processes that end, perhaps at another edge each time.
 Adam's moments need more steps than that to settle, so each client keeps its own (FedPhD's authors'
 code shares one Adam among all clients, which no deployment could). `benchmarks/kept_optimizer.py`
-compares that with starting anew: on digits, the Fréchet distance after 30 root rounds was 0.7 times
+compares that with starting anew: on digits, the Fréchet distance after 30 root rounds was 0.74 times
 as large (one seed).
 
 A client that has several homes may be asked by two edges in the same root round, in an order that
