@@ -10,15 +10,15 @@ from pathlib import Path
 
 from common.config import compose
 from common.ledger import read_lines
-from server.app import serve
 from server.inprocess import in_process_grid
+from server.simulation import simulate
 
 COMMON = ["method=fedavg", "runtime=inprocess", "rounds=30", "evaluation.every=10", "training.schedule=constant"]
 
 
 def train(keep: bool, run_dir: Path) -> list[tuple[int, float, float]]:
     config = compose([*COMMON, f"training.keep_optimizer={keep}"])
-    serve(in_process_grid(config, run_dir), config, run_dir)
+    simulate(in_process_grid(config, run_dir), config, run_dir)
     lines = [line for line in read_lines(run_dir / "metrics.jsonl") if line["round"] and "fd_classifier" in line]
     return [(line["round"], line["loss"], line["fd_classifier"]) for line in lines]
 

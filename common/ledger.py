@@ -38,7 +38,15 @@ class Ledger(JsonLines):
 
     def event(self, event: str, *, tier: str, node: str, **facts: object) -> None:
         """Write an event of `node` in `tier` ("root", "edge"); the time is seconds since the epoch."""
-        self.write(time=round(time.time(), 3), event=event, tier=tier, node=node, **facts)
+        self.take({"time": round(time.time(), 3), "event": event, "tier": tier, "node": node, **facts})
+
+    def take(self, entry: Entry) -> None:
+        """Write an event that happened elsewhere."""
+        self.write(**entry)
+
+    def to_forward(self) -> list[Entry]:
+        """Hand out, once, the events that another tier's ledger does not have: none, where all tiers share one."""
+        return []
 
 
 class Tail:

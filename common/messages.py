@@ -26,12 +26,15 @@ from typing import Self
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from common import records
+from common.events import read_events, write_events
+from common.ledger import Entry
 from common.packing import PackedModel
 from common.records import MessageError
 from common.structure import Structure
 
 REGISTER = "query.register"
 TRAIN = "train"
+END = "query.end"  # the root tells its edges that the run is over
 
 ModelRecords = dict[str, ArrayRecord | ConfigRecord]
 
@@ -79,25 +82,28 @@ class Profile:
 
 @dataclass(frozen=True)
 class Roster:
-    """An edge and the clients that registered with it."""
+    """An edge, the clients that registered with it, and the events of its own ledger."""
 
     edge: str
     profiles: list[Profile]
+    events: list[Entry] = field(default_factory=list)
 
     def write(self) -> RecordDict:
         """Lay out for the wire."""
         profiles = json.dumps([asdict(profile) for profile in self.profiles])
-        return RecordDict({"roster": ConfigRecord({"edge": self.edge, "profiles": profiles})})
+        roster = {"edge": self.edge, "profiles": profiles, "events": write_events(self.events)}
+        return RecordDict({"roster": ConfigRecord(roster)})
 
     @classmethod
     def read(cls, content: RecordDict) -> Self:
         """Read and check."""
         records.only(content, "roster")
-        record = records.config(content, "roster", "edge profiles")
+        record = records.config(content, "roster", "edge profiles events")
         entries = records.json_list(record, "profiles")
         return cls(
             records.text(record, "edge"),
             [Profile.read(RecordDict({"profile": records.record(entry)})) for entry in entries],
+            _read_events(record),
         )
 
 
@@ -272,6 +278,8 @@ class EdgeUpdate:
         q_e: label distribution of all images trained on in the root round.
     rounds : list[EdgeRound]
         One entry for each edge round.
+    events : list[Entry]
+        Events of the edge's own ledger, where it has one.
     """
 
     model: PackedModel
@@ -279,6 +287,7 @@ class EdgeUpdate:
     root_round: int
     q: list[float]
     rounds: list[EdgeRound] = field(default_factory=list)
+    events: list[Entry] = field(default_factory=list)
 
     @property
     def latest_samples(self) -> int:
@@ -297,6 +306,7 @@ class EdgeUpdate:
             "root-round": self.root_round,
             "q": self.q,
             "rounds": json.dumps([asdict(one) for one in self.rounds]),
+            "events": write_events(self.events),
         }
         return RecordDict({**encode_model(self.model), "report": ConfigRecord(report)})
 
@@ -304,7 +314,7 @@ class EdgeUpdate:
     def read(cls, content: RecordDict, expected: Structure) -> Self:
         """Read and check; the model must have the expected structure."""
         records.only(content, "model", "structure", "report")
-        record = records.config(content, "report", "edge root-round q rounds")
+        record = records.config(content, "report", "edge root-round q rounds events")
         q = records.numbers(record, "q")
         if min(q, default=-1.0) < 0 or abs(sum(q) - 1) > 1e-6:
             raise MessageError(f"'q' must be fractions that sum to one, not {shortened(q)}")
@@ -314,6 +324,7 @@ class EdgeUpdate:
             records.count(record, "root-round"),
             q,
             [EdgeRound.read(entry) for entry in records.json_list(record, "rounds")],
+            _read_events(record),
         )
 
 
@@ -342,6 +353,13 @@ def _read_model(content: RecordDict, expected: Structure | None) -> PackedModel:
     if not isinstance(arrays, ArrayRecord) or list(arrays) != ["vector"]:
         raise MessageError("no model: an ArrayRecord 'model' with one array 'vector' is needed")
     return PackedModel(structure, records.vector(arrays["vector"], structure.size))
+
+
+def _read_events(record: ConfigRecord) -> list[Entry]:
+    try:
+        return read_events(records.text(record, "events"))
+    except ValueError as error:
+        raise MessageError(str(error)) from None
 
 
 def _structure(text: str, identity: str) -> Structure:

@@ -4,6 +4,8 @@ from collections import deque
 
 from common.config import TopologyConfig
 
+EDGE_SLACK = 60.0  # seconds for an edge to average and answer, beyond its own waits
+
 
 def client_id(index: int) -> str:
     """Name the client that holds part `index` of the partition."""
@@ -36,3 +38,8 @@ def homes(topology: TopologyConfig) -> dict[str, list[str]]:
 def members(topology: TopologyConfig, edge: str) -> list[str]:
     """Name the clients that can reach an edge, in the order of their indices."""
     return [client for client, edges in homes(topology).items() if edge in edges]
+
+
+def edge_timeout(topology: TopologyConfig) -> float:
+    """Seconds that an edge may take for a root round: each edge round may use its whole timeout."""
+    return topology.edge_rounds * topology.round_timeout + EDGE_SLACK

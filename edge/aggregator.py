@@ -13,7 +13,7 @@ from flwr.serverapp import Grid
 
 from common.aggregation import OrderedAverage
 from common.config import Config
-from common.flower.grids import exchange
+from common.flower.exchange import Patience, exchange
 from common.homogeneity import LabelState
 from common.ledger import Ledger
 from common.messages import (
@@ -31,6 +31,7 @@ from common.quorum import check_quorum
 from common.records import MessageError
 from common.weighting import member_weight
 from edge.membership import Membership
+from edge.spool import Progress
 
 HOP = "access"  # between clients and their edge
 
@@ -48,14 +49,17 @@ class EdgeAggregator:
         Where each send, accept, refuse, loss and aggregate is written.
     spool : Path
         Folder for updates that arrive before their turn.
+    members : Path, optional
+        File that keeps who registered, for an edge that may be started again.
     """
 
-    def __init__(self, edge: str, config: Config, ledger: Ledger, spool: Path) -> None:
+    def __init__(self, edge: str, config: Config, ledger: Ledger, spool: Path, members: Path | None = None) -> None:
         self.edge = edge
         self.config = config
         self.ledger = ledger
         self.spool = spool
-        self.membership = Membership(edge, config.topology)
+        self.membership = Membership(edge, config.topology, members)
+        self.patience = Patience(config.topology.rejoin_timeout, self._resent)
 
     def register(self, grid: Grid) -> RecordDict:
         """Ask all clients of this edge who they are.
@@ -70,12 +74,12 @@ class EdgeAggregator:
         RegistrationError
             If not all of the topology's clients answer in time.
         """
-        self.membership.register(grid)
+        self.membership.register(grid, self.patience)
         profiles = [self.membership.profiles[client] for client in self.membership.expected]
         self._log("register", clients=self.membership.expected)
-        return Roster(self.edge, profiles).write()
+        return Roster(self.edge, profiles, self.ledger.to_forward()).write()
 
-    def run_round(self, grid: Grid, content: RecordDict) -> RecordDict:
+    def run_round(self, grid: Grid, content: RecordDict, progress: Progress | None = None) -> RecordDict:
         """Run all edge rounds of one root round.
 
         Parameters
@@ -84,6 +88,8 @@ class EdgeAggregator:
             This edge's clients.
         content : RecordDict
             The root's `RoundOrder`.
+        progress : Progress, optional
+            Keeps the edge rounds that are over: an edge that is started again goes on after them.
 
         Returns
         -------
@@ -99,19 +105,39 @@ class EdgeAggregator:
         """
         order = RoundOrder.read(content)
         if not self.membership.complete:
-            self.membership.register(grid)
+            self.membership.register(grid, self.patience)
         strangers = {client for clients in order.assignment for client in clients} - set(self.membership.nodes)
         if strangers:
             raise MessageError(f"{self.edge} has no clients {', '.join(sorted(strangers))}")
-        model, rounds = order.model, []
-        state = LabelState.initial(self.membership.number_of_classes)
-        for edge_round, clients in enumerate(order.assignment, start=order.first_edge_round):
-            task = TrainOrder(model, order.root_round, edge_round, order.sparse)
+        update = self._start(order, progress)
+        for edge_round, clients in list(enumerate(order.assignment, order.first_edge_round))[len(update.rounds) :]:
+            task = TrainOrder(update.model, order.root_round, edge_round, order.sparse)
             model, one = self._edge_round(grid, task, clients)
-            rounds.append(one)
-            for client in one.clients:
-                state = state.add(self.membership.distribution(client), self.membership.profiles[client].samples)
-        return EdgeUpdate(model, self.edge, order.root_round, state.q.tolist(), rounds).write()
+            rounds, events = [*update.rounds, one], [*update.events, *self.ledger.to_forward()]
+            update = EdgeUpdate(model, self.edge, order.root_round, self._q(rounds), rounds, events)
+            if progress is not None and len(rounds) < len(order.assignment):
+                progress.save(update.write())
+        return update.write()
+
+    def _start(self, order: RoundOrder, progress: Progress | None) -> EdgeUpdate:
+        """Begin with the root's model, or go on where an earlier process of this edge was stopped."""
+        fresh = EdgeUpdate(order.model, self.edge, order.root_round, self._q([]))
+        saved = progress.load() if progress is not None else None
+        if saved is None:
+            return fresh
+        try:
+            update = EdgeUpdate.read(saved, order.model.structure)
+        except MessageError:
+            return fresh
+        self._log("restart", round=order.root_round, edge_round=order.first_edge_round + len(update.rounds))
+        return update
+
+    def _q(self, rounds: list[EdgeRound]) -> list[float]:
+        """q_e: label distribution of all images that were trained on."""
+        state = LabelState.initial(self.membership.number_of_classes)
+        for client in (client for one in rounds for client in one.clients):
+            state = state.add(self.membership.distribution(client), self.membership.profiles[client].samples)
+        return [float(q) for q in state.q]
 
     def _edge_round(self, grid: Grid, task: TrainOrder, clients: list[str]) -> tuple[PackedModel, EdgeRound]:
         """Let `clients` train the edge's model and average what they send; without clients it stays."""
@@ -145,7 +171,7 @@ class EdgeAggregator:
     def _sound_updates(self, grid: Grid, task: TrainOrder, clients: list[str]) -> Iterator[ClientUpdate]:
         """Send the task and yield the updates that may count, as they come; log what became of each."""
         by_node = {self.membership.nodes[client]: client for client in clients}
-        for reply in exchange(grid, self._messages(task, by_node), self.config.topology.round_timeout):
+        for reply in exchange(grid, self._messages(task, by_node), self.config.topology.round_timeout, self.patience):
             client = by_node[reply.metadata.src_node_id]
             where = {"round": task.root_round, "edge_round": task.edge_round, "peer": client}
             if reply.has_error():
@@ -168,6 +194,16 @@ class EdgeAggregator:
             # Undelivered at its deadline, an order must not be trained on by a client that comes back later.
             ttl = self.config.topology.round_timeout
             yield Message(content, node, TRAIN, ttl=ttl, group_id=f"{task.root_round}.{task.edge_round}")
+
+    def _resent(self, message: Message, reason: str) -> None:
+        """Log that a message is sent again; orders bear their rounds as Flower's group id."""
+        by_node = {node: client for client, node in self.membership.nodes.items()}
+        where: dict[str, object] = {"peer": by_node.get(message.metadata.dst_node_id, "a client")}
+        if message.metadata.message_type == TRAIN:
+            root_round, edge_round = message.metadata.group_id.split(".")
+            where |= {"round": int(root_round), "edge_round": int(edge_round)}
+            where |= _traffic(TrainOrder.read(message.content).model, message.content)
+        self._log("resend", **where, reason=reason)
 
     def _check(self, update: ClientUpdate, client: str, task: TrainOrder) -> ClientUpdate:
         """Refuse what answers another question than the one that was asked."""

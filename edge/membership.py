@@ -1,25 +1,22 @@
 """Which clients an edge has, and at which Flower node each of them is."""
 
-import logging
-import time
-from collections import Counter
+import json
+from dataclasses import asdict
+from pathlib import Path
 
-from flwr.app import Message, RecordDict
+from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from common.config import TopologyConfig
 from common.errors import RegistrationError
-from common.flower.grids import exchange
+from common.flower.exchange import Patience
+from common.flower.roll_call import RollCall
 from common.homogeneity import Distribution, distribution
-from common.messages import REGISTER, Profile
-from common.records import MessageError
+from common.messages import Profile
 from common.topology import members
 
-NODE_POLL = 0.5  # seconds between looks for clients that have not connected yet
-PATIENCE = 3  # times that a client may fail before registration does
+FAILURES = 3  # times that a client may fail before registration does
 QUERY_TIMEOUT = 300.0  # seconds for a client to load its data and answer
-
-log = logging.getLogger(__name__)
 
 
 class Membership:
@@ -31,21 +28,34 @@ class Membership:
         The edge's id.
     topology : TopologyConfig
         Says which clients to expect.
+    file : Path, optional
+        Keeps who registered, so that an edge that is started again knows them; nodes must have
+        keys then, since without one a restarted client is another node.
     """
 
-    def __init__(self, edge: str, topology: TopologyConfig) -> None:
+    def __init__(self, edge: str, topology: TopologyConfig, file: Path | None = None) -> None:
         self.edge = edge
         self.expected = members(topology, edge)
         self.timeout = topology.round_timeout
-        self.profiles: dict[str, Profile] = {}
-        self.nodes: dict[str, int] = {}
-        self._troubles: dict[int, str] = {}
-        self._failures: Counter[int] = Counter()
+        self.file = file
+        self._call = RollCall(edge, self.expected, _name_and_profile, FAILURES, QUERY_TIMEOUT)
+        if file is not None and file.exists():
+            self._restore(json.loads(file.read_text(encoding="utf-8")))
+
+    @property
+    def profiles(self) -> dict[str, Profile]:
+        """What each client told."""
+        return self._call.answers
+
+    @property
+    def nodes(self) -> dict[str, int]:
+        """The Flower node of each client."""
+        return self._call.nodes
 
     @property
     def complete(self) -> bool:
         """Whether every expected client has registered."""
-        return set(self.profiles) == set(self.expected)
+        return not self._call.missing
 
     @property
     def number_of_classes(self) -> int:
@@ -56,7 +66,7 @@ class Membership:
         """q_k: the client's label distribution, shape (classes,)."""
         return distribution(self.profiles[client].counts)
 
-    def register(self, grid: Grid) -> None:
+    def register(self, grid: Grid, patience: Patience | None = None) -> None:
         """Ask the grid's nodes who they are until every expected client has answered.
 
         Raises
@@ -64,48 +74,21 @@ class Membership:
         RegistrationError
             If a client fails again and again, `topology.round_timeout` is over before, or the clients' classes differ.
         """
-        deadline = time.monotonic() + self.timeout
-        asked: set[int] = set()
-        while not self.complete:
-            new = set(grid.get_node_ids()) - asked
-            asked |= self._ask(grid, new, min(QUERY_TIMEOUT, deadline - time.monotonic()))
-            if not self.complete and time.monotonic() > deadline:
-                missing = [client for client in self.expected if client not in self.profiles]
-                told = "".join(f"; node {node} answered: {reason}" for node, reason in self._troubles.items())
-                raise RegistrationError(
-                    f"{self.edge}: {', '.join(missing)} did not register within {self.timeout:g} s{told}"
-                )
-            if not self.complete:
-                time.sleep(NODE_POLL)
+        self._call.run(grid, self.timeout, patience)
         if len({tuple(profile.classes) for profile in self.profiles.values()}) > 1:
             raise RegistrationError(f"{self.edge}: its clients do not have the same classes")
+        if self.file is not None:
+            known = {name: {"node": node, "profile": asdict(self.profiles[name])} for name, node in self.nodes.items()}
+            draft = self.file.with_suffix(".draft")
+            draft.write_text(json.dumps(known), encoding="utf-8")
+            draft.replace(self.file)
 
-    def _ask(self, grid: Grid, nodes: set[int], timeout: float) -> set[int]:
-        """Ask nodes for their profiles; return those that answered, so that the others are asked again."""
-        answered = set()
-        queries = [Message(RecordDict(), node, REGISTER) for node in sorted(nodes)]
-        for reply in exchange(grid, queries, timeout):
-            node = reply.metadata.src_node_id
-            if reply.has_error():
-                self._note_failure(node, str(reply.error.reason))
-                continue
-            answered.add(node)
-            try:
-                profile = Profile.read(reply.content)
-            except MessageError as error:
-                self._troubles[node] = str(error)
-                continue
-            if profile.client in self.profiles:
-                log.warning("%s: node %d says that it is %s too", self.edge, node, profile.client)
-            elif profile.client in self.expected:
-                self.profiles[profile.client] = profile
-                self.nodes[profile.client] = node
-        return answered
+    def _restore(self, known: dict[str, dict[str, object]]) -> None:
+        for name, one in known.items():
+            self.profiles[name] = Profile(**one["profile"])  # type: ignore[arg-type]
+            self.nodes[name] = int(str(one["node"]))
 
-    def _note_failure(self, node: int, reason: str) -> None:
-        """Remember why a client failed: it may only be starting, and is asked again, but not for ever."""
-        self._troubles[node] = reason
-        self._failures[node] += 1
-        log.warning("%s: node %d could not register: %s", self.edge, node, reason)
-        if self._failures[node] == PATIENCE:
-            raise RegistrationError(f"{self.edge}: the client at node {node} failed {PATIENCE} times: {reason}")
+
+def _name_and_profile(content: RecordDict) -> tuple[str, Profile]:
+    profile = Profile.read(content)
+    return profile.client, profile

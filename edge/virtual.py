@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 
 from common.flower.grids import BaseGrid
 from common.flower.private import set_message_id
-from common.messages import REGISTER, TRAIN
+from common.messages import END, REGISTER, TRAIN
 from edge.aggregator import EdgeAggregator
 
 EDGE_FAILED = 2  # Flower's error code CLIENT_APP_RAISED_EXCEPTION
@@ -59,6 +59,7 @@ class VirtualEdgeGrid(BaseGrid):
         work: dict[str, Callable[[], RecordDict]] = {
             REGISTER: lambda: edge.register(self.below),
             TRAIN: lambda: edge.run_round(self.below, message.content),
+            END: RecordDict,  # the edge ends with the root's process
         }
         try:
             return Message(work[message.metadata.message_type](), reply_to=message)

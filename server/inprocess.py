@@ -10,7 +10,7 @@ from hydra.utils import get_object
 
 from common.config import Config, to_run_config
 from common.flower.inprocess import InProcessGrid
-from server.app import serve
+from server.simulation import simulate
 
 
 def in_process_grid(config: Config, run_dir: Path) -> InProcessGrid:
@@ -23,7 +23,7 @@ def in_process_grid(config: Config, run_dir: Path) -> InProcessGrid:
 def run(config: Config, run_dir: Path) -> None:
     """Train here and now; clients take turns. Flower's log goes to ``flower.log`` in the run folder."""
     with _flower_log(run_dir / "flower.log"):
-        serve(in_process_grid(config, run_dir), config, run_dir)
+        simulate(in_process_grid(config, run_dir), config, run_dir)
 
 
 @contextmanager

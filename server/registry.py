@@ -1,17 +1,21 @@
 """Who takes part: the edges' nodes, and every client's label distribution and homes."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from common.config import TopologyConfig
 from common.errors import RegistrationError
-from common.flower.grids import exchange
+from common.flower.exchange import Patience
+from common.flower.roll_call import RollCall
 from common.homogeneity import Distribution, distribution
-from common.messages import REGISTER, Profile, Roster
-from common.records import MessageError
+from common.ledger import Ledger
+from common.messages import Profile, Roster
+from common.topology import EDGE_SLACK, edge_ids, homes
 
 
 @dataclass(frozen=True)
@@ -49,54 +53,56 @@ class Registry:
         path.write_text(json.dumps({"class_names": self.classes, "clients": clients}), encoding="utf-8")
 
 
-def register(grid: Grid, edges: list[str], homes: dict[str, list[str]], timeout: float) -> Registry:
-    """Ask every edge for its roster.
+def register(grid: Grid, topology: TopologyConfig, ledger: Ledger) -> Registry:
+    """Ask every edge for its roster, as the edges come.
 
     Parameters
     ----------
     grid : Grid
         Its nodes are the edges.
-    edges : list[str]
-        The edges that the topology expects.
-    homes : dict[str, list[str]]
-        The clients that it expects, each with its edges, its first home first.
-    timeout : float
-        Seconds to wait for the edges, which wait for their clients.
+    topology : TopologyConfig
+        Says which edges and clients to expect. Edges may take `round_timeout` for their clients, and as
+        long themselves to come.
+    ledger : Ledger
+        Takes the events that edges send along.
 
     Raises
     ------
     RegistrationError
-        If an edge fails, is missing or there twice, a client is missing, or tells two edges different things.
+        If an edge fails or is missing, a client is missing, or tells two edges different things.
     """
-    nodes: dict[str, int] = {}
+    edges, expected = edge_ids(topology), homes(topology)
+    timeout = topology.round_timeout + EDGE_SLACK
+    call = RollCall("root", edges, _edge_and_roster, failures=1, query_timeout=timeout)
+    call.run(grid, timeout, Patience(topology.rejoin_timeout, _resent(ledger)))
     profiles: dict[str, Profile] = {}
     seen: dict[str, list[str]] = {}
-    queries = [Message(RecordDict(), node, REGISTER) for node in grid.get_node_ids()]
-    for reply in exchange(grid, queries, timeout):
-        roster = _roster(reply)
-        if roster.edge in nodes:
-            raise RegistrationError(f"two nodes say that they are {roster.edge}")
-        nodes[roster.edge] = reply.metadata.src_node_id
-        for profile in roster.profiles:
+    for edge in edges:
+        for event in call.answers[edge].events:
+            ledger.take({**event, "tier": "edge", "node": edge})
+        for profile in call.answers[edge].profiles:
             if profiles.setdefault(profile.client, profile) != profile:
-                raise RegistrationError(f"{profile.client} told {roster.edge} something else than its other edges")
-            seen.setdefault(profile.client, []).append(roster.edge)
+                raise RegistrationError(f"{profile.client} told {edge} something else than its other edges")
+            seen.setdefault(profile.client, []).append(edge)
     if len({tuple(profile.classes) for profile in profiles.values()}) > 1:
         raise RegistrationError("the clients do not have the same classes")
-    missing = [name for name in [*edges, *homes] if name not in nodes and name not in profiles]
+    missing = [client for client in expected if client not in profiles]
     if missing:
         raise RegistrationError(f"not registered: {', '.join(missing)}")
     return Registry(
-        nodes={edge: nodes[edge] for edge in edges},
-        profiles={client: profiles[client] for client in homes},
-        homes={client: [edge for edge in own if edge in seen[client]] for client, own in homes.items()},
+        nodes={edge: call.nodes[edge] for edge in edges},
+        profiles={client: profiles[client] for client in expected},
+        homes={client: [edge for edge in own if edge in seen[client]] for client, own in expected.items()},
     )
 
 
-def _roster(reply: Message) -> Roster:
-    if reply.has_error():
-        raise RegistrationError(f"an edge could not register: {reply.error.reason}")
-    try:
-        return Roster.read(reply.content)
-    except MessageError as error:
-        raise RegistrationError(f"an edge's roster cannot be used: {error}") from None
+def _resent(ledger: Ledger) -> Callable[[Message, str], None]:
+    def resent(message: Message, reason: str) -> None:
+        ledger.event("resend", tier="root", node="root", peer=f"node {message.metadata.dst_node_id}", reason=reason)
+
+    return resent
+
+
+def _edge_and_roster(content: RecordDict) -> tuple[str, Roster]:
+    roster = Roster.read(content)
+    return roster.edge, roster

@@ -1,17 +1,59 @@
-"""The edge tier on the root's machine: virtual edges over one grid of clients."""
+"""The ServerApp for a grid of clients: its edges live within the root.
+
+So in a simulation, and in the deployment of a flat topology, whose one edge is the root itself.
+"""
 
 from pathlib import Path
 
-from flwr.serverapp import Grid
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
 
-from common.config import Config
+from common.config import Config, from_run_config, run_folder
 from common.ledger import Ledger
+from common.run_dir import SPOOL
 from common.topology import edge_ids
 from edge.aggregator import EdgeAggregator
 from edge.virtual import VirtualEdgeGrid
+from server.serve import serve
+from server.state import GlobalState
+
+app = ServerApp()
 
 
-def virtual_edges(clients: Grid, config: Config, ledger: Ledger, spool: Path) -> VirtualEdgeGrid:
-    """Make all edges of the topology within this process; a flat topology's one edge is the root itself."""
-    aggregators = [EdgeAggregator(edge, config, ledger, spool / edge) for edge in edge_ids(config.topology)]
-    return VirtualEdgeGrid(clients, aggregators)
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the whole training on Flower's grid of clients."""
+    config = from_run_config(context.run_config)
+    simulate(grid, config, run_folder(context.run_config, context.run_id))
+
+
+def simulate(clients: Grid, config: Config, run_dir: Path) -> GlobalState:
+    """Train with all edges of the topology within this process.
+
+    Parameters
+    ----------
+    clients : Grid
+        Its nodes are the clients.
+    config : Config
+        The run's configuration.
+    run_dir : Path
+        The run folder; made if needed.
+
+    Returns
+    -------
+    GlobalState
+        The state after the last round.
+
+    Raises
+    ------
+    FedPhDError
+        If the run cannot start or go on; the ledger's last line has the reason.
+    """
+
+    def edges(ledger: Ledger) -> VirtualEdgeGrid:
+        spool = run_dir / SPOOL
+        return VirtualEdgeGrid(
+            clients, [EdgeAggregator(edge, config, ledger, spool / edge) for edge in edge_ids(config.topology)]
+        )
+
+    return serve(edges, config, run_dir)

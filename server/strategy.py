@@ -15,6 +15,7 @@ from common.messages import TRAIN, EdgeUpdate, RoundOrder, content_bytes, encode
 from common.packing import PackedModel
 from common.quorum import check_quorum
 from common.records import MessageError
+from common.topology import edge_timeout
 from server.assignment import Assignment, plan_round
 from server.registry import Registry
 from server.state import GlobalState, RoundSummary
@@ -116,6 +117,12 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         """Have nothing to aggregate."""
         return None
 
+    def resent(self, message: Message, reason: str) -> None:
+        """Log that an edge is sent its order again, because it went away."""
+        edge = self._edge_of(message.metadata.dst_node_id)
+        facts = self._traffic(message.content)
+        self._log("resend", round=self.state.round + 1, edge_round=None, peer=edge, **facts, reason=reason)
+
     def summary(self) -> None:
         """Write the run's frame to the ledger."""
         topology = self.config.topology
@@ -130,14 +137,14 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
             content = RoundOrder(self.state.model, root_round, first_edge_round, own, sparse).write(encoded)
             self._log("send", round=root_round, edge_round=None, peer=edge, **self._traffic(content))
             self.state.traffic.backbone_down += self._backbone_bytes
-            yield Message(content, node, TRAIN, group_id=str(root_round))
+            # Undelivered at its deadline, an order must not keep busy an edge that comes back later.
+            yield Message(content, node, TRAIN, ttl=edge_timeout(self.config.topology), group_id=str(root_round))
 
     def _sound_updates(self, replies: Iterable[Message]) -> Iterator[EdgeUpdate]:
         """Yield the updates that may count, as they come; log what became of each."""
         root_round = self.state.round + 1
-        edge_of = {node: edge for edge, node in self.registry.nodes.items()}
         for reply in replies:
-            edge = edge_of[reply.metadata.src_node_id]
+            edge = self._edge_of(reply.metadata.src_node_id)
             where = {"round": root_round, "edge_round": None, "peer": edge}
             if reply.has_error():
                 self._log("lost", **where, reason=f"error {reply.error.code}: {reply.error.reason}")
@@ -147,6 +154,8 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
             except MessageError as error:
                 self._log("refuse", **where, reason=str(error))
                 continue
+            for event in update.events:
+                self.ledger.take({**event, "tier": "edge", "node": edge})
             facts = {"samples": update.samples, "loss": _loss([update])}
             seconds = round(sum(one.seconds for one in update.rounds), 3)
             self._log("accept", **where, **self._traffic(reply.content), **facts, seconds=seconds)
@@ -189,6 +198,9 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
             weights={edge: round(weight / total, 6) for edge, (_, weight) in updates.items()},
             homogeneity={edge: round(homogeneity(update.q), 6) for edge, (update, _) in updates.items()},
         )
+
+    def _edge_of(self, node: int) -> str:
+        return next(edge for edge, own in self.registry.nodes.items() if own == node)
 
     @property
     def _backbone_bytes(self) -> int:

@@ -7,6 +7,7 @@ config (whose values must be flat scalars), so every process of a run reads the 
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import hydra
 import yaml
@@ -20,6 +21,7 @@ from common.errors import SettingError
 CONFIG_KEY = "hydra-config"
 OVERRIDES_KEY = "hydra-overrides"
 RUN_DIR_KEY = "run-dir"
+RUN_ID_KEY = "run-id"
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -71,7 +73,16 @@ def from_run_config(run_config: Mapping[str, object]) -> Config:
 
 def to_run_config(config: Config, run_dir: Path) -> dict[str, str]:
     """Make the Flower run config that carries a composed configuration and the run folder."""
-    return {CONFIG_KEY: to_yaml(config), RUN_DIR_KEY: str(run_dir)}
+    return {CONFIG_KEY: to_yaml(config), RUN_DIR_KEY: str(run_dir), RUN_ID_KEY: _run_id(run_dir)}
+
+
+def _run_id(run_dir: Path) -> str:
+    """Name the training in this run folder, the same after a resume: for what clients keep of it on their own disks."""
+    file = run_dir / ".run_id"
+    if not file.exists():
+        run_dir.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{run_dir.name}-{uuid4().hex[:8]}", encoding="utf-8")
+    return file.read_text(encoding="utf-8")
 
 
 def run_folder(run_config: Mapping[str, object], run_id: int) -> Path:

@@ -71,6 +71,7 @@ class TopologyConfig(Section):
     homes: list[list[NonNegativeInt]] | None
     quorum: Share
     round_timeout: PositiveFloat
+    rejoin_timeout: NonNegativeFloat
 
 
 class FixedAssignment(Section):
@@ -210,6 +211,9 @@ class RuntimeConfig(Section):
     parallel_clients: PositiveInt
     gpus_per_client: NonNegativeFloat
     device: Literal["auto", "cpu", "cuda"]
+    superlink: str | None
+    root_certificates: UserPath | None
+    insecure: bool
 
 
 class Config(Section):

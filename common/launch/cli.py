@@ -71,7 +71,9 @@ def _method(key: str, path: str) -> Callable[[Config, Path], None]:
     try:
         return getattr(import_module(module), name)  # type: ignore[no-any-return]
     except (ImportError, AttributeError, ValueError) as error:
-        raise SettingError(key, path, f"cannot be imported ({error}); use runtime=ray or runtime=inprocess") from error
+        raise SettingError(
+            key, path, f"cannot be imported ({error}); use runtime=ray, inprocess, processes or deployment"
+        ) from error
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from common.config import Config, compose
 from common.errors import SettingError
 from common.ledger import read_lines
 from common.run_dir import sole_writer
-from server.app import serve
 from server.inprocess import in_process_grid
+from server.simulation import simulate
 
 TINY = [
     "rounds=3",
@@ -40,7 +40,7 @@ def final_model(run_dir: Path) -> str:
 
 def run_in_process(run_dir: Path, *overrides: str) -> Config:
     config = compose([*TINY, "runtime=inprocess", *overrides])
-    serve(in_process_grid(config, run_dir), config, run_dir)
+    simulate(in_process_grid(config, run_dir), config, run_dir)
     return config
 
 

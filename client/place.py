@@ -1,0 +1,85 @@
+"""Where a client is: the part of the data that is its own, and its folders on its own machine.
+
+In a simulation all clients share a machine and the run folder. A deployed client has a node config:
+
+================  ================================================================================
+key               what
+================  ================================================================================
+``partition-id``  its index; its part of the partition
+``state-dir``     what it keeps, one folder for each run; shared by its SuperNodes, one per home
+``data-path``     where its images are, instead of `data.path` or `data.root`, which are the root's
+``turns-dir``     shared by the clients of a machine that take turns to train; by default `state-dir`
+``turns``         how many of them may train at once; by default one
+================  ================================================================================
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from flwr.app import Context
+
+from client.turns import turn
+from common.config import Config, from_run_config, run_folder
+from common.config.load import RUN_ID_KEY
+from common.topology import client_id
+
+PATHS = {"npz": "path", "folder": "path"}  # the setting that says where the images are; of other kinds, `root`
+
+
+@dataclass(frozen=True)
+class Place:
+    """A client's place for one run.
+
+    Attributes
+    ----------
+    config : Config
+        The run's configuration, with the client's own path to its images.
+    index : int
+        Its part of the partition.
+    folder : Path
+        What it keeps for this run.
+    turns : tuple[Path, int] or None
+        Folder and number of turns; None where something else, as Ray, sees to that.
+    """
+
+    config: Config
+    index: int
+    folder: Path
+    turns: tuple[Path, int] | None = None
+
+    @classmethod
+    def of(cls, context: Context) -> "Place":
+        """Read the place from a node's context."""
+        node, index = context.node_config, int(context.node_config["partition-id"])
+        config = _config(tuple(sorted(context.run_config.items())), str(node.get("data-path", "")))
+        if "state-dir" not in node:
+            return cls(config, index, run_folder(context.run_config, context.run_id) / "clients" / client_id(index))
+        state = Path(str(node["state-dir"]))
+        turns = Path(str(node.get("turns-dir", state / "turns"))), int(node.get("turns", 1))
+        return cls(config, index, state / str(context.run_config[RUN_ID_KEY]), turns)
+
+    @property
+    def name(self) -> str:
+        """The client's id."""
+        return client_id(self.index)
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Hold a turn to train."""
+        if self.turns is None:
+            yield
+            return
+        with turn(*self.turns):
+            yield
+
+
+@lru_cache(maxsize=4)
+def _config(run_config: tuple[tuple[str, object], ...], data_path: str) -> Config:
+    config = from_run_config(dict(run_config))
+    if not data_path:
+        return config
+    data = config.data.model_copy(update={PATHS.get(config.data.kind, "root"): Path(data_path)})
+    return config.model_copy(update={"data": data})

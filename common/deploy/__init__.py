@@ -1,0 +1,1 @@
+"""Deployments: keys, the commands of each role, and files for Docker Compose and Kubernetes."""

@@ -1,0 +1,120 @@
+"""Finding out which node of a grid is whom: ask every node that comes, until all who are expected have answered."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from common.errors import RegistrationError
+from common.flower.exchange import Patience, exchange
+from common.messages import REGISTER
+from common.records import MessageError
+
+NODE_POLL = 0.5  # seconds between looks for nodes that have not connected yet
+
+T = TypeVar("T")
+Read = Callable[[RecordDict], tuple[str, T]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class RollCall(Generic[T]):
+    """Asks nodes ``query.register`` and collects who they are.
+
+    Attributes
+    ----------
+    caller : str
+        Who asks, for messages.
+    expected : Sequence[str]
+        Names that must answer; others are left out.
+    read : Callable[[RecordDict], tuple[str, T]]
+        Reads a name and what belongs to it from an answer; raises MessageError.
+    failures : int
+        Times that a node may fail, since it may only be starting, before registration does.
+    query_timeout : float
+        Seconds for one node to answer.
+    answers : dict[str, T]
+        What those who answered told.
+    nodes : dict[str, int]
+        At which node each of them is.
+    """
+
+    caller: str
+    expected: Sequence[str]
+    read: Read[T]
+    failures: int
+    query_timeout: float
+    answers: dict[str, T] = field(default_factory=dict)
+    nodes: dict[str, int] = field(default_factory=dict)
+    _troubles: dict[int, str] = field(default_factory=dict)
+    _failed: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def missing(self) -> list[str]:
+        """Those who have not answered."""
+        return [name for name in self.expected if name not in self.nodes]
+
+    def run(self, grid: Grid, timeout: float, patience: Patience | None = None) -> None:
+        """Ask until nobody is missing.
+
+        Raises
+        ------
+        RegistrationError
+            If a node fails too often, or someone is still missing after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        asked: set[int] = set()
+        while self.missing:
+            new = set(grid.get_node_ids()) - asked
+            asked |= self._ask(grid, new, min(self.query_timeout, deadline - time.monotonic()), patience)
+            if self.missing and time.monotonic() > deadline:
+                told = "".join(f"; node {node} answered: {reason}" for node, reason in self._troubles.items())
+                missing = ", ".join(self.missing)
+                raise RegistrationError(f"{self.caller}: {missing} did not register within {timeout:g} s{told}")
+            if self.missing:
+                time.sleep(NODE_POLL)
+
+    def _ask(self, grid: Grid, nodes: set[int], timeout: float, patience: Patience | None) -> set[int]:
+        """Ask nodes who they are; return those that answered, so that the others are asked again."""
+        answered = set()
+        names = {node.node_id: node.name for node in grid.get_nodes()}
+        queries = [Message(RecordDict(), node, REGISTER) for node in sorted(nodes)]
+        for reply in exchange(grid, queries, timeout, patience):
+            node = reply.metadata.src_node_id
+            if reply.has_error():
+                self._note_failure(node, str(reply.error.reason))
+                continue
+            answered.add(node)
+            try:
+                name, answer = self.read(reply.content)
+            except MessageError as error:
+                self._note_trouble(node, str(error))
+                continue
+            self._take(node, name, answer, names.get(node, ""))
+        return answered
+
+    def _take(self, node: int, name: str, answer: T, key_name: str) -> None:
+        if key_name and key_name != name:  # a deployment's nodes are named with their keys
+            self._note_trouble(node, f"its key is that of {key_name}, but it says that it is {name}")
+        elif name in self.nodes:
+            self._note_trouble(node, f"it says that it is {name}, as node {self.nodes[name]} does")
+        elif name in self.expected:
+            self.answers[name], self.nodes[name] = answer, node
+
+    def _note_trouble(self, node: int, reason: str) -> None:
+        self._troubles[node] = reason
+        log.warning("%s: node %d is left out: %s", self.caller, node, reason)
+
+    def _note_failure(self, node: int, reason: str) -> None:
+        self._troubles[node] = reason
+        self._failed[node] += 1
+        log.warning("%s: node %d could not register: %s", self.caller, node, reason)
+        if self._failed[node] == self.failures:
+            times = f" {self.failures} times" if self.failures > 1 else ""
+            raise RegistrationError(f"{self.caller}: node {node} failed to register{times}: {reason}")

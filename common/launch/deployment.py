@@ -1,0 +1,99 @@
+"""The `deployment` runtime: submit the run to a root SuperLink that is there, and follow it to its end."""
+
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from common.config import Config, to_run_config
+from common.errors import SettingError
+from common.flower.control import Control
+from common.flower.home import FlowerHome
+from common.launch.following import Follower, RunLostError
+from common.run_dir import CHECKPOINTS
+
+ATTEMPTS = 3  # times that a run is submitted again without having come further
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config, run_dir: Path) -> None:
+    """Train on the deployment whose root SuperLink is at `runtime.superlink`.
+
+    The run folder must be on a disk that this process shares with the root's SuperExec.
+
+    Raises
+    ------
+    SettingError
+        If the settings do not say how to reach the SuperLink.
+    FedPhDError
+        If it cannot be reached or the run fails.
+    """
+    runtime = config.runtime
+    if runtime.superlink is None:
+        raise SettingError("runtime.superlink", None, "needs host:port of the root's SuperLink")
+    if runtime.insecure:
+        certificates = None
+    elif runtime.root_certificates is None or not runtime.root_certificates.is_file():
+        advice = "needs the file ca.pem of the deployment's keys; or, without TLS, runtime.insecure=true"
+        raise SettingError("runtime.root_certificates", runtime.root_certificates, advice)
+    else:
+        certificates = runtime.root_certificates
+    with tempfile.TemporaryDirectory(prefix="fedphd-") as folder:
+        home = FlowerHome(Path(folder))
+        home.connect_to(runtime.superlink, certificates)
+        submit_and_follow(home, config, run_dir)
+
+
+def submit_and_follow(home: FlowerHome, config: Config, run_dir: Path, watch: Callable[[], None] = lambda: None) -> str:
+    """Submit a run and wait for its end; if its ServerApp is lost, submit it again from its newest checkpoint.
+
+    Parameters
+    ----------
+    home : FlowerHome
+        Connects to the root's SuperLink.
+    config : Config
+        The run's configuration.
+    run_dir : Path
+        The run folder.
+    watch : Callable[[], None], optional
+        Called again and again while waiting; raises if waiting is in vain.
+
+    Returns
+    -------
+    str
+        Flower's id of the run, the last one if there were several.
+
+    Raises
+    ------
+    FedPhDError
+        If the run fails, or is lost again and again.
+    """
+    control, attempts, newest = Control(home), 0, _newest_checkpoint(run_dir)
+    while True:
+        run_config, follower = to_run_config(config, run_dir), Follower(run_dir)
+        run_id = control.submit(_root_app(home, config, run_config), run_config)
+        try:
+            follower.wait(control, run_id, watch)
+        except RunLostError as error:
+            attempts = attempts + 1 if _newest_checkpoint(run_dir) == newest else 1
+            newest = _newest_checkpoint(run_dir)
+            if attempts == ATTEMPTS:
+                raise
+            log.warning("%s; submitting it again", error)
+            if newest is not None:
+                checkpoint = config.checkpoint.model_copy(update={"resume": run_dir})
+                config = config.model_copy(update={"checkpoint": checkpoint})
+        else:
+            return run_id
+
+
+def _newest_checkpoint(run_dir: Path) -> str | None:
+    return max((folder.name for folder in (run_dir / CHECKPOINTS).glob("round_*")), default=None)
+
+
+def _root_app(home: FlowerHome, config: Config, run_config: dict[str, str]) -> Path:
+    """Write the root's thin app; the nodes of a flat topology's root are the clients themselves."""
+    if config.topology.edges == 0:
+        return home.thin_app("fedphd-flat", "server.simulation:app", "client.app:app", run_config)
+    return home.thin_app("fedphd-root", "server.app:app", "edge.gateway:app", run_config)

@@ -1,0 +1,123 @@
+"""The root's whole work: from the first round, or from a checkpoint, to the last."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from common.compute import pick_device
+from common.config import Config, to_yaml
+from common.errors import FedPhDError
+from common.flower.exchange import Patience, exchange
+from common.flower.grids import PatientGrid
+from common.ledger import Ledger
+from common.messages import END
+from common.model import build_unet
+from common.packing import pack
+from common.run_dir import CHECKPOINTS, SPOOL, refuse_used, sole_writer
+from common.topology import edge_timeout
+from server import checkpoint
+from server.recorder import Recorder
+from server.registry import register
+from server.state import GlobalState
+from server.strategy import HierarchicalStrategy
+from server.structure import StructureSchedule
+
+log = logging.getLogger(__name__)
+
+END_TIMEOUT = 10.0  # seconds for the edges to hear that the run is over
+
+MakeEdges = Callable[[Ledger], Grid]
+
+
+def serve(make_edges: MakeEdges, config: Config, run_dir: Path) -> GlobalState:
+    """Train from the first round, or from the resumed checkpoint, to the last.
+
+    Parameters
+    ----------
+    make_edges : Callable[[Ledger], Grid]
+        Gives the grid whose nodes are the edges; edges in this process write to the run's ledger.
+    config : Config
+        The run's configuration.
+    run_dir : Path
+        The run folder; made if needed.
+
+    Returns
+    -------
+    GlobalState
+        The state after the last round.
+
+    Raises
+    ------
+    FedPhDError
+        If the run cannot start or go on; the ledger's last line has the reason.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with sole_writer(run_dir):
+        if config.checkpoint.resume is None:
+            refuse_used(run_dir)
+        ledger = Ledger(run_dir / "ledger.jsonl")
+        return _told(make_edges(ledger), config, run_dir, ledger)
+
+
+def _told(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalState:
+    """Train, and tell the ledger how it ended."""
+    started = time.perf_counter()
+    try:
+        state = _train(edges, config, run_dir, ledger)
+    except Exception as error:
+        ledger.event("fail", tier="root", node="root", reason=_reason(error))
+        raise
+    finally:
+        shutil.rmtree(run_dir / SPOOL, ignore_errors=True)
+    seconds = round(time.perf_counter() - started, 3)
+    ledger.event("finish", tier="root", node="root", seconds=seconds, model=state.model.hash)
+    return state
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong; errors that are meant for the user speak for themselves."""
+    return str(error) if isinstance(error, FedPhDError) else f"{type(error).__name__}: {error}"
+
+
+def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalState:
+    (run_dir / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    pick_device(config.runtime.device)  # also sets the number of threads, on which sums depend
+    structure = StructureSchedule(config, ledger)
+    state = _initial_state(config, structure, ledger)
+    try:
+        registry = register(edges, config.topology, ledger)
+        registry.save(run_dir / "partition.json")
+        strategy = HierarchicalStrategy(config, registry, state, structure, ledger, run_dir / SPOOL / "root")
+        strategy.start(
+            grid=PatientGrid(edges, Patience(config.topology.rejoin_timeout, strategy.resent)),
+            initial_arrays=ArrayRecord(),
+            num_rounds=config.rounds - state.round,
+            timeout=edge_timeout(config.topology),
+            evaluate_fn=Recorder(config, state, structure, ledger, run_dir),
+        )
+    finally:
+        _end(edges)
+    return state
+
+
+def _end(edges: Grid) -> None:
+    """Tell all edges that the run is over; one that does not hear it is told by the next run."""
+    messages = [Message(RecordDict(), node, END, ttl=END_TIMEOUT) for node in edges.get_node_ids()]
+    for reply in exchange(edges, messages, END_TIMEOUT):
+        if reply.has_error():
+            log.warning("node %d did not hear of the run's end: %s", reply.metadata.src_node_id, reply.error.reason)
+
+
+def _initial_state(config: Config, structure: StructureSchedule, ledger: Ledger) -> GlobalState:
+    if config.checkpoint.resume is not None:
+        state = checkpoint.load(config.checkpoint.resume / CHECKPOINTS)
+        ledger.event("resume", tier="root", node="root", round=state.round)
+        return state
+    state = GlobalState(round=0, model=pack(build_unet(config.model, config.seed).state_dict()))
+    structure.apply(state)
+    return state
