@@ -1,7 +1,8 @@
 """Run all benchmarks: `python -m benchmarks`."""
 
-from benchmarks import aggregation, kept_optimizer
+from benchmarks import aggregation, deployed_round, kept_optimizer
 
 if __name__ == "__main__":
     aggregation.main()
     kept_optimizer.main()
+    deployed_round.main()

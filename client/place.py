@@ -24,6 +24,7 @@ from flwr.app import Context
 from client.turns import turn
 from common.config import Config, from_run_config, run_folder
 from common.config.load import RUN_ID_KEY
+from common.logs import log_to
 from common.topology import client_id
 
 PATHS = {"npz": "path", "folder": "path"}  # the setting that says where the images are; of other kinds, `root`
@@ -57,6 +58,7 @@ class Place:
         config = _config(tuple(sorted(context.run_config.items())), str(node.get("data-path", "")))
         if "state-dir" not in node:
             return cls(config, index, run_folder(context.run_config, context.run_id) / "clients" / client_id(index))
+        log_to(None)
         state = Path(str(node["state-dir"]))
         turns = Path(str(node.get("turns-dir", state / "turns"))), int(node.get("turns", 1))
         return cls(config, index, state / str(context.run_config[RUN_ID_KEY]), turns)

@@ -8,6 +8,7 @@ from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
 from common.config import from_run_config
+from common.logs import log_to
 from common.messages import END, REGISTER, TRAIN
 from edge.aggregator import EdgeAggregator
 from edge.forwarding import ForwardingLedger
@@ -32,6 +33,7 @@ def main(grid: Grid, context: Context) -> None:
     edge, folder = str(context.run_config[EDGE_KEY]), Path(str(context.run_config[SPOOL_KEY]))
     config = from_run_config(context.run_config)
     spool = Spool(folder)
+    log_to(folder / "edge.log")
     with spool.serving():
         log.info("%s serves %s", edge, folder)
         ledger = ForwardingLedger(folder / "ledger.jsonl")

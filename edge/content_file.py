@@ -67,7 +67,7 @@ def read_content(path: Path) -> tuple[RecordDict, dict[str, str]]:
             described = json.loads(facts.pop(RECORDS))
             arrays = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118 - not a dict
         return RecordDict({name: _record(name, one, arrays) for name, one in described.items()}), facts
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ContentFileError(f"{path}: {error}") from None
 
 

@@ -18,6 +18,7 @@ from common.config.load import CONFIG_KEY, RUN_DIR_KEY, RUN_ID_KEY
 from common.errors import FedPhDError
 from common.flower.control import Control
 from common.flower.home import FlowerHome
+from common.logs import log_to
 from common.topology import edge_timeout
 from edge.spool import EDGE_KEY, SPOOL_KEY, OrderFailedError, Spool
 
@@ -58,6 +59,7 @@ def _forward(message: Message, context: Context) -> Message:
     OrderFailedError
         If the edge could not carry it out, or did not answer within the time of a root round.
     """
+    log_to(None)
     spool = _spool(message, context)
     order_id = spool.put_order(message.metadata.message_type, message.content)
     edge_run = EdgeRun(context, spool)

@@ -4,6 +4,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from common.config import from_run_config, run_folder
+from common.logs import log_to
 from server.serve import serve
 
 app = ServerApp()
@@ -13,4 +14,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run the whole training on Flower's grid of edges."""
     config = from_run_config(context.run_config)
-    serve(lambda _ledger: grid, config, run_folder(context.run_config, context.run_id))
+    run_dir = run_folder(context.run_config, context.run_id)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    log_to(run_dir / "root.log")
+    serve(lambda _ledger: grid, config, run_dir)

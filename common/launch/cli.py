@@ -1,4 +1,7 @@
-"""The `fedphd` command: Hydra composes, the runtime trains, the run folder tells."""
+"""The `fedphd` command: Hydra composes, the runtime trains, the run folder tells.
+
+Its first word may name another command instead (common/launch/commands.py).
+"""
 
 import os
 import signal
@@ -19,6 +22,7 @@ from rich.console import Console
 
 from common.config import Config, validate
 from common.errors import FedPhDError, SettingError
+from common.launch.commands import COMMANDS
 from common.launch.preflight import check
 from common.launch.resume import from_resumed
 from common.progress import Progress
@@ -80,8 +84,13 @@ def main() -> None:
     """Run the command; what Hydra refuses, and an interruption, end in one line too."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed with hints for developers
     signal.signal(signal.SIGTERM, _interrupt)
+    command = COMMANDS.get(sys.argv[1]) if len(sys.argv) > 1 else None
     try:
-        run()
+        run() if command is None else command(sys.argv[2:])
+    except SettingError as error:
+        _fail(str(error), BAD_SETTING)
+    except FedPhDError as error:
+        _fail(str(error), FAILED)
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_explain(error), BAD_SETTING)
     except OSError as error:

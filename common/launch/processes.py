@@ -22,7 +22,7 @@ from common.launch.supervisor import Program, Supervisor
 from common.topology import edge_ids, homes
 
 HOST = "127.0.0.1"
-FOLDER = "deployment"  # in the run folder: keys, states and spools; gone when the run ends
+FOLDER = "deployment"  # in the run folder: keys, homes and states; gone when the run ends
 LOGS = "logs"
 FACTS = "deployment.json"  # what `fedphd status` needs to know
 
@@ -112,7 +112,7 @@ class Tree:
         certificates = self._certificates(edge)
         facts: dict[str, str | int] = {
             "edge-id": edge,
-            "spool": str(self.folder / edge / "spool"),
+            "spool": str(self.run_dir / "edges" / edge),
             "superlink": self.addresses[edge],
             "root-certificates": str(certificates or ""),
         }

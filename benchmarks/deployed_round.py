@@ -1,0 +1,81 @@
+"""Where the time of a round goes in a deployment: training, and waits that Flower and its processes add.
+
+Runs a small tree in processes on loopback, over TLS, and reads its ledger. What a client adds is mostly
+its SuperNode's look for messages every three seconds, which Flower fixes, and a new process with torch
+and diffusers for each message; what an edge adds, its gateway's look and process, without torch.
+"""
+
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from common.config import compose
+from common.launch.processes import run
+from common.ledger import Entry, read_lines
+
+OVERRIDES = [
+    "runtime=processes",
+    "rounds=6",
+    "partition=iid",
+    "topology.clients=2",
+    "topology.edges=2",
+    "topology.homes=[[0],[1]]",
+    "topology.edge_rounds=2",
+    "topology.participation=1",
+    "evaluation=grid",
+    "evaluation.every=99",
+    "diffusion.sampler_steps=2",
+]
+
+
+def main() -> None:
+    """Train, and print medians over rounds, edges and clients."""
+    with tempfile.TemporaryDirectory() as folder:
+        config, run_dir = compose(OVERRIDES), Path(folder) / "run"
+        run_dir.mkdir()
+        run(config, run_dir)
+        entries = list(read_lines(run_dir / "ledger.jsonl"))
+    print("\nA root round of two edge rounds in a deployment on loopback, seconds (median):")
+    for name, seconds in _parts(entries).items():
+        print(f"  {name:<58} {median(seconds):6.2f}")
+
+
+def _parts(entries: list[Entry]) -> dict[str, list[float]]:
+    parts: dict[str, list[float]] = {
+        "root sends -> edge sends to its first client": [],
+        "client: training": [],
+        "client: message there and back, and its process": [],
+        "edge has averaged -> root has its answer": [],
+    }
+    for entry in entries:
+        if entry["event"] != "accept":
+            continue
+        sent = _time(entries, "send", entry["node"], entry["round"], entry["edge_round"])
+        if entry["tier"] == "edge":
+            parts["client: training"].append(entry["seconds"])
+            parts["client: message there and back, and its process"].append(entry["time"] - sent - entry["seconds"])
+            continue
+        edge, first = entry["peer"], 2 * (entry["round"] - 1)
+        sent = next(one["time"] for one in entries if one["event"] == "send" and _is(one, edge, entry["round"]))
+        began = _time(entries, "send", edge, entry["round"], first)
+        parts["root sends -> edge sends to its first client"].append(began - sent)
+        averaged = _time(entries, "aggregate", edge, entry["round"], first + 1)
+        parts["edge has averaged -> root has its answer"].append(entry["time"] - averaged)
+    return parts
+
+
+def _is(entry: Entry, peer: str, root_round: int) -> bool:
+    return (entry["tier"], entry["peer"], entry["round"]) == ("root", peer, root_round)
+
+
+def _time(entries: list[Entry], event: str, node: str, root_round: int, edge_round: int | None) -> float:
+    keys = (event, node, root_round, edge_round)
+    return next(float(one["time"]) for one in entries if _keys(one) == keys)
+
+
+def _keys(entry: Entry) -> tuple[object, ...]:
+    return entry["event"], entry["node"], entry.get("round"), entry.get("edge_round")
+
+
+if __name__ == "__main__":
+    main()
