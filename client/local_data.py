@@ -1,4 +1,4 @@
-"""A client's own images: its part of the partition, read once per process."""
+"""A client's own images: its part of the partition, or all that it has, read once per process."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +21,7 @@ class LocalData:
 
 
 def local_data(config: Config, index: int) -> LocalData:
-    """Read part `index` of the partition."""
+    """Read part `index` of the partition; of `partition=own`, all images of the client's path."""
     return _read(config.data, config.partition, config.topology.clients, config.seed, index)
 
 
@@ -29,5 +29,8 @@ def local_data(config: Config, index: int) -> LocalData:
 def _read(data: DataConfig, scheme: PartitionConfig, clients: int, seed: int, index: int) -> LocalData:
     images = load(data, "train", seed)
     classes = images.class_names
-    own = partition(images.labels, len(classes), scheme, clients, seed)[index]
+    if scheme.kind == "own":
+        own = np.arange(len(images.labels))
+    else:
+        own = partition(images.labels, len(classes), scheme, clients, seed)[index]
     return LocalData(images.images(own), classes, np.bincount(images.labels[own], minlength=len(classes)))

@@ -24,6 +24,7 @@ from flwr.app import Context
 from client.turns import turn
 from common.config import Config, from_run_config, run_folder
 from common.config.load import RUN_ID_KEY
+from common.data import holder_data
 from common.logs import log_to
 from common.topology import client_id
 
@@ -55,7 +56,7 @@ class Place:
     def of(cls, context: Context) -> "Place":
         """Read the place from a node's context."""
         node, index = context.node_config, int(context.node_config["partition-id"])
-        config = _config(tuple(sorted(context.run_config.items())), str(node.get("data-path", "")))
+        config = _config(tuple(sorted(context.run_config.items())), index, str(node.get("data-path", "")))
         if "state-dir" not in node:
             return cls(config, index, run_folder(context.run_config, context.run_id) / "clients" / client_id(index))
         log_to(None)
@@ -78,10 +79,10 @@ class Place:
             yield
 
 
-@lru_cache(maxsize=4)
-def _config(run_config: tuple[tuple[str, object], ...], data_path: str) -> Config:
+@lru_cache(maxsize=64)
+def _config(run_config: tuple[tuple[str, object], ...], index: int, data_path: str) -> Config:
     config = from_run_config(dict(run_config))
-    if not data_path:
-        return config
-    data = config.data.model_copy(update={PATHS.get(config.data.kind, "root"): Path(data_path)})
+    data = holder_data(config, client_id(index))
+    if data_path:
+        data = data.model_copy(update={PATHS.get(data.kind, "root"): Path(data_path)})
     return config.model_copy(update={"data": data})

@@ -74,6 +74,8 @@ def _draw(
 ) -> list[NDArray[np.int64]]:
     rng = numpy_rng(seed, "partition", config.kind)
     match config.kind:
+        case "own":
+            raise ValueError("partition=own splits nothing")
         case "iid":
             return _deal(np.arange(len(labels)), _equal(len(labels), clients), rng)
         case "quantity":

@@ -152,12 +152,13 @@ class DataConfig(Section):
     limit: PositiveInt | None = None
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     download: bool = False
+    empty_classes: bool = False
 
 
 class PartitionConfig(Section):
     """Which client holds which images (`conf/partition/`)."""
 
-    kind: Literal["iid", "pathological", "dirichlet", "quantity"]
+    kind: Literal["iid", "pathological", "dirichlet", "quantity", "own"]
     classes_per_client: PositiveInt | None = None
     alpha: PositiveFloat | None = None
     min_samples: PositiveInt = 1
@@ -268,7 +269,7 @@ class Config(Section):
         _check_topology(self.topology)
         _check_structure(self)
         _check_data(self.data)
-        _check_partition(self.partition)
+        _check_partition(self.partition, self.data)
         _check_evaluation(self.evaluation)
 
 
@@ -314,18 +315,18 @@ def _check_data(data: DataConfig) -> None:
     needed = {"fashion_mnist": "root", "cifar10": "root", "npz": "path", "folder": "path"}.get(data.kind)
     if needed is None:
         return
-    path: Path | None = getattr(data, needed)
-    if path is None:
+    if getattr(data, needed) is None:
         raise SettingError(
             f"data.{needed}", None, f"data={data.kind} needs the path of its images: data.{needed}=/path/to/images"
         )
-    if not path.exists() and not data.download:
-        raise SettingError(f"data.{needed}", path, "no such file or folder; give the path of your images")
     if data.kind == "folder" and data.size is None:
         raise SettingError("data.size", None, "data=folder needs the side in pixels to which images are resized")
 
 
-def _check_partition(partition: PartitionConfig) -> None:
+def _check_partition(partition: PartitionConfig, data: DataConfig) -> None:
+    if partition.kind == "own" and data.kind not in ("folder", "npz"):
+        advice = f"needs images of each client's own: data=folder or npz, not {data.kind}"
+        raise SettingError("partition", "own", advice)
     if partition.kind == "pathological" and partition.classes_per_client is None:
         raise SettingError("partition.classes_per_client", None, "say how many classes each client holds, e.g. 2")
     if partition.kind in ("dirichlet", "quantity") and partition.alpha is None:

@@ -53,13 +53,13 @@ def folder(config: DataConfig, train: bool, seed: int) -> FolderImages:
     Raises
     ------
     SettingError
-        If the folder has no subfolders, or one of them holds no image.
+        If the folder has no subfolders, or one of them holds no image without `data.empty_classes`.
     """
     from torchvision.datasets import ImageFolder  # noqa: PLC0415  (imports torch)
 
     path = _given(config)
     try:
-        found = ImageFolder(str(path))
+        found = ImageFolder(str(path), allow_empty=config.empty_classes)
     except OSError as error:
         cause = str(error).split("\n")[0].rstrip(".")
         raise _bad(path, f"needs one subfolder for each class, each with images in it ({cause})") from None

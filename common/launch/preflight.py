@@ -6,12 +6,14 @@ import torch
 
 from common.compute import pick_device
 from common.config import Config, RuntimeConfig
-from common.data import check_fits, load
+from common.data import check_fits, check_there, holder_data, load
+from common.data.holders import ROOT
 from common.diffusion import Diffusion
 from common.errors import SettingError
 from common.model import build_unet, count
 from common.partition import partition
 from common.pruning import prune
+from common.topology import client_id
 
 CPU_SPEED = 4e10  # MACs in a second on one core, as measured for our U-Nets (3 to 6 times 1e10)
 LONG = 10  # minutes
@@ -36,13 +38,24 @@ def check(config: Config) -> list[str]:
     device = pick_device(config.runtime.device)
     _check_gpus(config.runtime)
     Diffusion(config.diffusion)
-    images = load(config.data, "train", config.seed)
-    check_fits(images, config.model)
-    partition(images.labels, len(images.class_names), config.partition, config.topology.clients, config.seed)
+    _check_data(config)
     unet = build_unet(config.model, config.seed)
     if config.structure.kind != "dense":
         unet, _ = prune(unet, config.structure.ratio)
     return _long_evaluations(config, count(unet)[1]) if device.type == "cpu" else []
+
+
+def _check_data(config: Config) -> None:
+    """Read what the root evaluates with, and what is split over the clients, as far as it is on this machine."""
+    clients = [client_id(index) for index in range(config.topology.clients)]
+    own = config.partition.kind == "own"
+    holders = [ROOT, *(clients if own and config.runtime.name != "deployment" else ())]
+    for data in dict.fromkeys(holder_data(config, holder) for holder in holders):
+        check_there(data)
+        images = load(data, "train", config.seed)
+        check_fits(images, config.model)
+    if not own:
+        partition(images.labels, len(images.class_names), config.partition, len(clients), config.seed)
 
 
 def _check_gpus(runtime: RuntimeConfig) -> None:

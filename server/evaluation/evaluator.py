@@ -10,7 +10,8 @@ from diffusers import UNet2DModel
 
 from common.compute import pick_device
 from common.config import Config
-from common.data import Split, load
+from common.data import Split, holder_data, load
+from common.data.holders import ROOT
 from common.data.images import Pixels
 from common.diffusion import Diffusion
 from common.errors import SettingError
@@ -42,7 +43,7 @@ class Evaluator:
     """
 
     def __init__(self, config: Config, run_dir: Path) -> None:
-        self.config = config
+        self.config = config.model_copy(update={"data": holder_data(config, ROOT)})
         self.run_dir = run_dir
         self.device = pick_device(config.runtime.device)
         self.diffusion = Diffusion(config.diffusion)

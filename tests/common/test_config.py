@@ -9,6 +9,7 @@ import conf
 from common.config import Config, compose, from_run_config, from_yaml, run_folder, to_run_config, to_yaml, validate
 from common.config.load import CONFIG_KEY, OVERRIDES_KEY
 from common.config.schema import HomogeneityAssignment
+from common.data import check_there
 from common.errors import SettingError
 
 CONF = Path(conf.__file__).parent
@@ -116,6 +117,24 @@ def test_the_run_config_carries_the_whole_tree(tmp_path: Path) -> None:
     assert run_folder(run_config, 5) == tmp_path
 
 
+def test_a_host_without_images_can_read_the_configuration(tmp_path: Path) -> None:
+    """An edge has none, a client has them elsewhere: the path is the root's."""
+    (tmp_path / "images.npz").write_bytes(b"")
+    config = compose(["data=npz", f"data.path={tmp_path / 'images.npz'}"])
+    run_config = to_run_config(config, tmp_path / "run")
+    (tmp_path / "images.npz").unlink()
+    assert from_run_config(run_config) == config
+
+
+def test_a_training_keeps_its_name_when_it_is_resumed(tmp_path: Path) -> None:
+    """Clients find by it what they kept on their own disks."""
+    first = to_run_config(compose(), tmp_path / "run")["run-id"]
+    assert first.startswith("run-") and "/" not in first
+    resumed = compose([f"checkpoint.resume={tmp_path / 'run'}"])
+    assert to_run_config(resumed, tmp_path / "run")["run-id"] == first
+    assert to_run_config(compose(), tmp_path / "another" / "run")["run-id"] != first
+
+
 def test_without_text_the_app_composes_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     run_config = {CONFIG_KEY: "", OVERRIDES_KEY: "method=fedavg  rounds=3", "run-dir": ""}
@@ -218,8 +237,10 @@ def test_data_that_is_not_there(kind: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="needs the path of its images") as caught:
         compose([f"data={kind}"])
     assert (caught.value.key, caught.value.value) == (key, None)
+    # Other machines' paths are no error of a configuration that travels; only a process that reads them looks.
+    elsewhere = compose([f"data={kind}", f"{key}={tmp_path}/nowhere"])
     with pytest.raises(SettingError, match="no such file or folder") as caught:
-        compose([f"data={kind}", f"{key}={tmp_path}/nowhere"])
+        check_there(elsewhere.data)
     assert (caught.value.key, caught.value.value) == (key, tmp_path / "nowhere")
 
 
