@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
@@ -20,6 +21,7 @@ from common.topology import client_id
 NEVER = 10**9  # polls
 
 
+@cache
 def small_config(*overrides: str) -> Config:
     """Compose FedAvg on evenly spread digits, two edges and four clients, in this process, with more `overrides`."""
     return compose(

@@ -217,6 +217,13 @@ class RuntimeConfig(Section):
     insecure: bool
 
 
+class ResourcesConfig(Section):
+    """Limits of a client's container (`resources` in `conf/config.yaml`)."""
+
+    client_cpus: PositiveFloat | None
+    client_memory: Annotated[str, Field(pattern=r"^[1-9]\d*[mg]$")] | None
+
+
 class Config(Section):
     """The whole run."""
 
@@ -239,6 +246,7 @@ class Config(Section):
     checkpoint: CheckpointConfig
     tracking: TrackingConfig
     runtime: RuntimeConfig
+    resources: ResourcesConfig
 
     @property
     def edge_rounds(self) -> int:

@@ -28,6 +28,7 @@ HEADER = """\
 USAGE = """\
 #   docker compose up --detach           starts everything and trains as conf/ says
 #   docker compose logs --follow run     shows how it goes, until it has ended
+#   docker compose exec root-superexec fedphd status     shows who is there; edge-0-superexec: the clients of an edge
 #   docker compose cp run:/runs .        brings the run folders with their reports
 #   docker compose up --detach run       trains again
 #   docker compose down --volumes        ends everything and forgets it, runs and keys too
@@ -119,8 +120,11 @@ def _owner(keys: Service) -> dict[str, Any]:
 
 def _service(service: Service) -> dict[str, Any]:
     tree: dict[str, Any] = {"<<": "*service", "command": _command(service)}
-    if service.settings:
-        tree["environment"] = {"<<": "*environment", **{name: f"${{{name}:-}}" for name in service.settings}}
+    variables = {**service.environment, **{name: f"${{{name}:-}}" for name in service.settings}}
+    if variables:
+        tree["environment"] = {"<<": "*environment", **variables}
+    limits = {"cpus": service.cpus, "mem_limit": service.memory}
+    tree |= {key: value for key, value in limits.items() if value is not None}
     after = {name: {"condition": CONDITIONS[need]} for name, need in service.after.items()}
     if service.networks:
         tree["networks"] = list(service.networks)

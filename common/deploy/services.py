@@ -20,7 +20,7 @@ no edges).
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -92,6 +92,12 @@ class Service:
         Whether it trains or draws images, which a GPU speeds up.
     settings : tuple[str, ...]
         Environment variables whose values are the user's; empty if not set.
+    environment : Mapping[str, str]
+        More environment variables.
+    cpus : float or None
+        The most CPUs that it may use.
+    memory : str or None
+        The most memory that it may use, as 512m or 4g.
     """
 
     name: str
@@ -105,6 +111,9 @@ class Service:
     health: tuple[str, ...] | None = None
     trains: bool = False
     settings: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cpus: float | None = None
+    memory: str | None = None
 
 
 def keys_volume(holder: str) -> str:
@@ -132,7 +141,9 @@ def services(config: Config, turns: Callable[[str], str] | None = None) -> list[
     described += [_gateway(edge) for edge in tiers if edge != ROOT]
     for tier in tiers:
         if tier != ROOT or not topology.edges:
-            described += [_client(node, tier, _outside(tier, topology), turns) for node in tiers[tier]]
+            clients = (_client(node, tier, _outside(tier, topology), turns) for node in tiers[tier])
+            limits = config.resources
+            described += [replace(one, cpus=limits.client_cpus, memory=limits.client_memory) for one in clients]
     return [*described, _run(config)]
 
 
@@ -163,16 +174,23 @@ def _tier(tier: str, outside: str) -> Iterator[Service]:
         health=_health(),
     )
     work = (Mount("runs", RUNS), _data()) if tier == ROOT else (Mount(f"{tier}-spool", SPOOL),)
+    nodes = STATE / "nodes.json"
     yield Service(
         name=f"{tier}-superexec",
         holder=tier,
         command=tuple(superexec(address, KEYS)),
         networks=(tier,),
-        mounts=(keys, *work),
+        mounts=(keys, *work, replace(state, read_only=True)),
         after=ready,
         trains=tier == ROOT,
+        environment={  # for `fedphd status`, which has a shell here
+            "FEDPHD_TIER": tier,
+            "FEDPHD_SUPERLINK": address,
+            "FEDPHD_ROOT_CERTIFICATES": str(KEYS / CA),
+            "FEDPHD_NODES": str(nodes),
+            **({"FEDPHD_RUNS": str(RUNS)} if tier == ROOT else {}),
+        },
     )
-    nodes = STATE / "nodes.json"
     yield Service(
         name=f"{tier}-register",
         holder=tier,

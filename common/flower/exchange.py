@@ -65,17 +65,17 @@ def exchange(
         A node's reply; an error reply if the node failed or stayed silent. `metadata.src_node_id` is
         always the node that was asked.
     """
-    online = _online(grid, patience)
-    waiting = [_Delivery(grid, message, online) for message in messages]
+    online = _online(grid) if patience is not None else None
+    waiting = [_Delivery(grid, message, online or {}) for message in messages]
     arrival = looked = time.monotonic()
     deadline = arrival + timeout
     while waiting:
-        if patience is not None and online and time.monotonic() - looked > LOOK:
-            online, looked = _online(grid, patience), time.monotonic()
+        if patience is not None and online is not None and time.monotonic() - looked > LOOK:
+            online, looked = _online(grid), time.monotonic()
             for delivery in waiting:
-                delivery.look(online, patience)
+                delivery.look(online or {}, patience)
         for delivery in list(waiting):  # one at a time, so that memory does not hold what came meanwhile
-            reply = delivery.pull(patient=patience is not None and bool(online))
+            reply = delivery.pull(patient=online is not None)
             if reply is not None:
                 waiting.remove(delivery)
                 yield reply
@@ -155,11 +155,12 @@ class _Delivery:
         return error.code == NODE_GONE or (error.code in (UNAVAILABLE, APP_DIED) and self._attempts < ATTEMPTS)
 
 
-def _online(grid: Grid, patience: Patience | None) -> dict[int, str]:
-    """Tell when each node that is online came so."""
-    if patience is None:
-        return {}
-    return {int(node.node_id): str(node.last_activated_at) for node in grid.get_nodes()}
+def _online(grid: Grid) -> dict[int, str] | None:
+    """Tell when each node that is online came so; None if the grid's nodes never go."""
+    try:
+        return {int(node.node_id): str(node.last_activated_at) for node in grid.get_nodes()}
+    except NotImplementedError:
+        return None
 
 
 def _with_source(reply: Message, asked: Message) -> Message:

@@ -1,6 +1,7 @@
 """The base of our own grids, and one that waits for nodes that go and come back."""
 
 from collections.abc import Iterable, Iterator
+from typing import NoReturn
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -32,9 +33,9 @@ class BaseGrid(Grid):  # type: ignore[misc]
             raise RuntimeError("this grid belongs to no Flower run")
         return self.below.run
 
-    def get_nodes(self) -> list[object]:
-        """Tell nothing about the nodes: these never go and come back."""
-        return []
+    def get_nodes(self) -> NoReturn:
+        """Tell nothing about the nodes: they have no keys, and never go and come back."""
+        raise NotImplementedError
 
     def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None

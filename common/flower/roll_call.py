@@ -73,7 +73,7 @@ class RollCall(Generic[T]):
         while self.missing:
             new = set(grid.get_node_ids()) - asked
             asked |= self._ask(grid, new, min(self.query_timeout, deadline - time.monotonic()), patience)
-            if self.missing and time.monotonic() > deadline:
+            if self.missing and time.monotonic() >= deadline:
                 told = "".join(f"; node {node} answered: {reason}" for node, reason in self._troubles.items())
                 missing = ", ".join(self.missing)
                 raise RegistrationError(f"{self.caller}: {missing} did not register within {timeout:g} s{told}")
@@ -83,7 +83,7 @@ class RollCall(Generic[T]):
     def _ask(self, grid: Grid, nodes: set[int], timeout: float, patience: Patience | None) -> set[int]:
         """Ask nodes who they are; return those that answered, so that the others are asked again."""
         answered = set()
-        names = {node.node_id: node.name for node in grid.get_nodes()}
+        names = _key_names(grid)
         queries = [Message(RecordDict(), node, REGISTER) for node in sorted(nodes)]
         for reply in exchange(grid, queries, timeout, patience):
             node = reply.metadata.src_node_id
@@ -118,3 +118,11 @@ class RollCall(Generic[T]):
         if self._failed[node] == self.failures:
             times = f" {self.failures} times" if self.failures > 1 else ""
             raise RegistrationError(f"{self.caller}: node {node} failed to register{times}: {reason}")
+
+
+def _key_names(grid: Grid) -> dict[int, str]:
+    """Name each node as its key is registered; nothing for nodes without keys."""
+    try:
+        return {int(node.node_id): str(node.name) for node in grid.get_nodes()}
+    except NotImplementedError:
+        return {}

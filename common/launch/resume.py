@@ -8,7 +8,7 @@ from common.config import Config, from_yaml, validate
 from common.errors import SettingError
 
 # What a resumed run may change without becoming another run.
-FREE = ("checkpoint.", "evaluation.", "runtime.", "tracking.")
+FREE = ("checkpoint.", "evaluation.", "resources.", "runtime.", "tracking.")
 
 
 def from_resumed(tree: Any) -> Config | None:

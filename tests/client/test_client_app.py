@@ -10,7 +10,7 @@ from helpers import packed, small_config
 from client.app import app
 from client.local_data import local_data
 from common.config import Config, to_run_config
-from common.flower.grids import exchange
+from common.flower.exchange import exchange
 from common.flower.inprocess import InProcessGrid
 from common.messages import REGISTER, TRAIN, ClientUpdate, Profile, TrainOrder
 from common.model import build_unet

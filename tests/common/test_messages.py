@@ -27,14 +27,15 @@ from common.structure import Structure
 MODEL = packed(1.0, -2.0, 3.5)
 EXPECTED = MODEL.structure
 PROFILE = profile(0, [3.0, 7.0])
+EVENTS = [{"time": 1.5, "event": "lost", "peer": "client-0", "reason": "why"}]
 ROUNDS = [EdgeRound(["client-0"], 10, 0.5, 1.5, 12, 12), EdgeRound([], 0, None, 0.0)]
 SOUND = {
     "profile": PROFILE,
-    "roster": Roster("edge-0", [PROFILE, profile(1, [1.5, 0.0])]),
+    "roster": Roster("edge-0", [PROFILE, profile(1, [1.5, 0.0])], EVENTS),
     "round order": RoundOrder(MODEL, 3, 4, [["client-0", "client-1"], []], True),
     "train order": TrainOrder(MODEL, 3, 5, False),
     "client update": ClientUpdate(MODEL, "client-0", 5, 10, 0.25, 2, 1.5),
-    "edge update": EdgeUpdate(MODEL, "edge-0", 3, [0.25, 0.75], ROUNDS),
+    "edge update": EdgeUpdate(MODEL, "edge-0", 3, [0.25, 0.75], ROUNDS, EVENTS),
 }
 
 

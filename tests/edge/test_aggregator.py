@@ -1,13 +1,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Error, RecordDict
 from helpers import NEVER, Crowd, Reply, SlowGrid, events, packed, small_config
+from scripted import Clock, Node, ScriptedGrid
 
+import common.flower.exchange
+import common.flower.roll_call
+from common.flower.exchange import NODE_GONE
 from common.ledger import Ledger
 from common.messages import ClientUpdate, EdgeUpdate, Roster, RoundOrder, TrainOrder, content_bytes
 from common.packing import PackedModel
@@ -257,6 +262,61 @@ def test_nothing_stays_in_the_spool_after_a_failure(ledger: Ledger) -> None:
             order([0, 1, 2]),
         )
     assert list(edge.spool.glob("*")) == []
+
+
+# --- clients that go and come back ------------------------------------------------------------------
+
+AWAY = Error(NODE_GONE, "the node is away")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock().set(monkeypatch, common.flower.exchange, common.flower.roll_call)
+
+
+def answers(index: int, *edge_rounds: int) -> list[tuple[float, RecordDict]]:
+    """Make what a client of `two` answers, after ten seconds each: who it is, and its updates from the start."""
+    crowd = two()
+    updates = [crowd.update(index, TrainOrder(START, 3, edge_round, False)).write() for edge_round in edge_rounds]
+    return [(10.0, content) for content in (crowd.profile(index).write(), *updates)]
+
+
+def test_a_restarted_client_gets_its_order_again(ledger: Ledger, clock: Clock) -> None:
+    registered, trained = answers(1, 4)
+    restarted = Node([registered, (NEVER, RecordDict()), trained], online=[(0.0, 15.0), (16.0, inf)])
+    grid = ScriptedGrid(clock, {7: Node(answers(0, 4)), 8: restarted})
+    update = update_of(aggregator(ledger, 2, "topology.round_timeout=600").run_round(grid, order([0, 1])))
+    np.testing.assert_array_equal(update.model.vector, [4.0, 14.0])
+    assert update.rounds[0].down_bytes == 16  # as the plan says; what was sent again, the ledger tells
+    [resend] = events(ledger, "resend")
+    [_, sent] = events(ledger, "send")
+    assert resend == {**sent, "event": "resend", "reason": "the node was restarted"}
+
+
+def test_a_client_that_is_restarted_while_it_registers(ledger: Ledger, clock: Clock) -> None:
+    [registered] = answers(1)
+    restarted = Node([(NEVER, RecordDict()), registered], online=[(0.0, 5.0), (6.0, inf)])
+    grid = ScriptedGrid(clock, {7: Node([(30.0, answers(0)[0][1])]), 8: restarted})
+    roster = Roster.read(aggregator(ledger, 2, "topology.round_timeout=600").register(grid))
+    assert [profile.client for profile in roster.profiles] == ["client-0", "client-1"]
+    [resend] = events(ledger, "resend")
+    assert (resend["peer"], resend["reason"]) == ("a client", "the node was restarted")
+
+
+def test_a_client_that_stays_away_is_waited_for_once(ledger: Ledger, clock: Clock) -> None:
+    gone = Node([*answers(1), (5.0, AWAY), (5.0, AWAY)], online=[(0.0, 15.0)])
+    [registered, first] = answers(0, 4)
+    second = 10.0, two().update(0, TrainOrder(packed(1.0, 11.0), 3, 5, False)).write()
+    grid = ScriptedGrid(clock, {7: Node([registered, first, second]), 8: gone})
+    edge = aggregator(ledger, 2, "topology.round_timeout=600", "topology.rejoin_timeout=60")
+    update = update_of(edge.run_round(grid, order([0, 1], [0, 1])))
+    np.testing.assert_array_equal(update.model.vector, [2.0, 12.0])
+    assert [one.clients for one in update.rounds] == [["client-0"], ["client-0"]]
+    first_loss, second_loss = events(ledger, "lost")
+    assert (first_loss["peer"], second_loss["peer"]) == ("client-1", "client-1")
+    assert str(first_loss["reason"]).startswith("error 5: offline; waited 6")
+    assert str(second_loss["reason"]).startswith("error 5: offline; waited 0")
+    assert clock.seconds < 10.0 + 60.0 + 10.0 + 10.0  # registration, the wait, the second edge round, looks
 
 
 # --- orders and registration ------------------------------------------------------------------------

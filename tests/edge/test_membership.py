@@ -7,7 +7,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from helpers import NEVER, Crowd, SlowGrid, small_config
 
-import edge.membership
+import common.flower.roll_call
 from common.config import TopologyConfig
 from common.errors import RegistrationError
 from common.flower.grids import BaseGrid
@@ -18,7 +18,7 @@ from edge.membership import Membership
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.membership, "NODE_POLL", 0.01)
+    monkeypatch.setattr(common.flower.roll_call, "NODE_POLL", 0.01)
 
 
 def topology(clients: int, *overrides: str, timeout: float = 10.0) -> TopologyConfig:
@@ -92,7 +92,7 @@ def test_the_first_node_that_claims_a_client_keeps_it(caplog: pytest.LogCaptureF
     members.register(crowd(3, names={1: "client-0", 2: "client-1"}).grid())
     assert members.nodes == {"client-0": 1, "client-1": 3}
     assert members.profiles["client-0"].samples == 1
-    assert "node 2 says that it is client-0 too" in caplog.text
+    assert "node 2 is left out: it says that it is client-0, as node 1 does" in caplog.text
 
 
 def test_missing_clients_are_named() -> None:
@@ -109,7 +109,7 @@ def test_silent_clients_are_named() -> None:
 
 def test_clients_that_answer_when_the_time_is_over_still_complete_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 0.0, 0.0, 0.0, *[1e6] * 1000])
-    monkeypatch.setattr(edge.membership.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(common.flower.roll_call.time, "monotonic", lambda: next(now))
     members = Membership("edge-0", topology(2))
     members.register(crowd(2).grid())
     assert members.complete
@@ -138,7 +138,7 @@ def test_nodes_that_fail_are_asked_again() -> None:
 
 def test_a_client_that_keeps_failing_is_told_with_its_reason() -> None:
     members = Membership("edge-0", topology(1))
-    with pytest.raises(RegistrationError, match=r"edge-0: the client at node 1 failed 3 times: OSError"):
+    with pytest.raises(RegistrationError, match=r"edge-0: node 1 failed to register 3 times: OSError"):
         members.register(InProcessGrid(app_that_fails_at_first(5), 1, {}))
 
 

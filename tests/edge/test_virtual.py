@@ -6,7 +6,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from helpers import Crowd, packed, small_config
 
-from common.flower.grids import exchange
+from common.flower.exchange import exchange
 from common.ledger import Ledger
 from common.messages import REGISTER, TRAIN, EdgeUpdate, Roster, RoundOrder
 from edge.aggregator import EdgeAggregator

@@ -32,6 +32,7 @@ def topology(clients: int, edges: int, edge_rounds: int = 2, participation: floa
         homes=None,
         quorum=1.0,
         round_timeout=1.0,
+        rejoin_timeout=0.0,
     )
 
 

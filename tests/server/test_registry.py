@@ -1,17 +1,30 @@
 import json
 from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import pytest
 from flwr.app import Error, Message, RecordDict
-from helpers import profile
+from helpers import events, profile, small_config
+from scripted import Clock, Node, ScriptedGrid
 
+import common.flower.exchange
+import common.flower.roll_call
+import server.registry
+from common.config import TopologyConfig
 from common.errors import RegistrationError
 from common.flower.grids import BaseGrid
 from common.flower.private import set_message_id
+from common.ledger import Ledger, read_lines
 from common.messages import Profile, Roster
 from server.registry import register
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common.flower.roll_call, "NODE_POLL", 0.01)
+    monkeypatch.setattr(server.registry, "EDGE_SLACK", 0.0)
 
 
 class RosterGrid(BaseGrid):
@@ -40,20 +53,23 @@ class RosterGrid(BaseGrid):
 
 
 A, B, C = profile(0, [3.0, 1.0]), profile(1, [0.0, 5.0]), profile(2, [2.0, 2.0])
-EDGES = ["edge-0", "edge-1"]
-# The topology's: client-1's first home is edge-1.
-HOMES = {"client-0": ["edge-0"], "client-1": ["edge-1", "edge-0"], "client-2": ["edge-1"]}
 
 
-def refused(*rosters: Roster | RecordDict | Error | None) -> str:
+def topology(timeout: float = 5.0) -> TopologyConfig:
+    """Two edges; client-1's first home is edge-1."""
+    homes = "topology.homes=[[0],[1,0],[1]]"
+    return small_config("topology.clients=3", homes, f"topology.round_timeout={timeout}").topology
+
+
+def refused(ledger: Ledger, *rosters: Roster | RecordDict | Error | None) -> str:
     with pytest.raises(RegistrationError) as caught:
-        register(RosterGrid(*rosters), EDGES, HOMES, 0.2)
+        register(RosterGrid(*rosters), topology(0.2), ledger)
     return str(caught.value)
 
 
-def test_edges_and_clients_in_the_order_of_their_names() -> None:
+def test_edges_and_clients_in_the_order_of_their_names(ledger: Ledger) -> None:
     # Edge 1 answers from the first node, and names its clients backwards.
-    registry = register(RosterGrid(Roster("edge-1", [C, B]), Roster("edge-0", [B, A])), EDGES, HOMES, 5.0)
+    registry = register(RosterGrid(Roster("edge-1", [C, B]), Roster("edge-0", [B, A])), topology(), ledger)
     assert list(registry.nodes.items()) == [("edge-0", 11), ("edge-1", 10)]
     assert list(registry.profiles.items()) == [("client-0", A), ("client-1", B), ("client-2", C)]
     assert registry.homes == {"client-0": ["edge-0"], "client-1": ["edge-1", "edge-0"], "client-2": ["edge-1"]}
@@ -61,46 +77,75 @@ def test_edges_and_clients_in_the_order_of_their_names() -> None:
     np.testing.assert_array_equal(registry.distribution("client-0"), [0.75, 0.25])
 
 
-def test_strangers_are_left_out() -> None:
+def test_strangers_are_left_out(ledger: Ledger) -> None:
     grid = RosterGrid(Roster("edge-0", [A, B, C, profile(9, [1.0, 1.0])]), Roster("edge-1", [C]), Roster("edge-7", [A]))
-    registry = register(grid, EDGES, HOMES, 5.0)
-    assert list(registry.profiles) == list(HOMES)
+    registry = register(grid, topology(), ledger)
+    assert list(registry.profiles) == ["client-0", "client-1", "client-2"]
     assert registry.homes["client-0"] == ["edge-0"]
 
 
-def test_the_missing_are_named() -> None:
-    assert refused(Roster("edge-0", [A, C])) == "not registered: edge-1, client-1"
+def test_the_missing_are_named(ledger: Ledger) -> None:
+    assert refused(ledger, Roster("edge-0", [A, C])) == "root: edge-1 did not register within 0.2 s"
+    assert refused(ledger, Roster("edge-0", [A]), Roster("edge-1", [C])) == "not registered: client-1"
 
 
-def test_two_nodes_that_claim_one_edge() -> None:
-    text = refused(Roster("edge-0", [A, B]), Roster("edge-1", [C]), Roster("edge-0", [A, B]))
-    assert text == "two nodes say that they are edge-0"
+def test_the_first_node_that_claims_an_edge_keeps_it(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    grid = RosterGrid(Roster("edge-0", [A, B]), Roster("edge-0", [A]), Roster("edge-1", [C]))
+    assert register(grid, topology(), ledger).nodes == {"edge-0": 10, "edge-1": 12}
+    assert "node 11 is left out: it says that it is edge-0, as node 10 does" in caplog.text
 
 
-def test_a_client_must_tell_all_its_edges_the_same() -> None:
+def test_a_client_must_tell_all_its_edges_the_same(ledger: Ledger) -> None:
     liar = Profile("client-0", 100, A.classes, [50.0, 50.0])
-    assert "client-0 told edge-1 something else" in refused(Roster("edge-0", [A, B]), Roster("edge-1", [liar, C]))
+    told = refused(ledger, Roster("edge-0", [A, B]), Roster("edge-1", [liar, C]))
+    assert "client-0 told edge-1 something else" in told
 
 
-def test_classes_must_be_the_same_everywhere() -> None:
+def test_classes_must_be_the_same_everywhere(ledger: Ledger) -> None:
     other = Profile("client-2", 4, ["a", "c"], [2.0, 2.0])
-    assert "same classes" in refused(Roster("edge-0", [A, B]), Roster("edge-1", [other]))
+    assert "same classes" in refused(ledger, Roster("edge-0", [A, B]), Roster("edge-1", [other]))
 
 
-def test_edges_that_fail_say_why() -> None:
+def test_edges_that_fail_say_why(ledger: Ledger) -> None:
     reason = "edge-0: client-1 did not register within 5 s"
-    assert reason in refused(Roster("edge-1", [C]), Error(2, reason))
-    assert "no answer within 0.2 s" in refused(Roster("edge-0", [A, B]), None)
+    assert reason in refused(ledger, Roster("edge-1", [C]), Error(2, reason))
+    assert "no answer within 0.2 s" in refused(ledger, Roster("edge-0", [A, B]), None)
 
 
-def test_unsound_rosters_are_told() -> None:
+def test_unsound_rosters_are_told(ledger: Ledger) -> None:
     broken = Roster("edge-0", [A]).write()
     broken["roster"]["profiles"] = "[[]]"
-    assert refused(broken) == "an edge's roster cannot be used: not a record: []"
+    told = refused(ledger, broken)
+    assert told == "root: edge-0, edge-1 did not register within 0.2 s; node 10 answered: not a record: []"
 
 
-def test_the_report_reads_counts_and_homes(tmp_path: Path) -> None:
-    registry = register(RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [B, C])), EDGES, HOMES, 5.0)
+def test_what_edges_noted_while_they_registered_comes_into_the_roots_ledger(ledger: Ledger) -> None:
+    noted = {"time": 12.5, "event": "register", "clients": ["client-0", "client-1"]}
+    register(RosterGrid(Roster("edge-0", [A, B], [noted]), Roster("edge-1", [B, C])), topology(), ledger)
+    assert list(read_lines(ledger.path)) == [{**noted, "tier": "edge", "node": "edge-0"}]
+
+
+def test_an_edge_that_comes_late_is_waited_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock().set(monkeypatch, common.flower.exchange, common.flower.roll_call)
+    late = Node([(1.0, Roster("edge-1", [B, C]).write())], online=[(55.0, inf)])
+    grid = ScriptedGrid(clock, {10: Node([(1.0, Roster("edge-0", [A, B]).write())]), 11: late})
+    assert register(grid, topology(60.0), ledger).nodes == {"edge-0": 10, "edge-1": 11}
+
+
+def test_a_gateway_that_was_restarted_is_asked_again_and_the_ledger_tells(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock().set(monkeypatch, common.flower.exchange, common.flower.roll_call)
+    answers = [(999.0, RecordDict()), (1.0, Roster("edge-1", [B, C]).write())]
+    restarted = Node(answers, online=[(0.0, 5.0), (9.0, inf)])
+    grid = ScriptedGrid(clock, {10: Node([(1.0, Roster("edge-0", [A, B]).write())]), 11: restarted})
+    register(grid, topology(60.0), ledger)
+    [resend] = events(ledger, "resend")
+    assert (resend["tier"], resend["peer"], resend["reason"]) == ("root", "node 11", "the node was restarted")
+
+
+def test_the_report_reads_counts_and_homes(ledger: Ledger, tmp_path: Path) -> None:
+    registry = register(RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [B, C])), topology(), ledger)
     registry.save(tmp_path / "partition.json")
     assert json.loads((tmp_path / "partition.json").read_text()) == {
         "class_names": ["a", "b"],

@@ -8,12 +8,12 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from helpers import Crowd, events, packed, small_config
 
-from common.flower.grids import exchange
+from common.flower.exchange import exchange
 from common.ledger import Ledger
 from common.messages import ClientUpdate, EdgeUpdate, RoundOrder, TrainOrder
 from common.packing import PackedModel
 from common.quorum import QuorumError
-from common.topology import edge_ids, homes
+from common.topology import edge_ids
 from edge.aggregator import EdgeAggregator
 from edge.virtual import VirtualEdgeGrid
 from server.registry import register
@@ -65,7 +65,7 @@ class Run:
             edges[1] = ForgingEdge("edge-1", self.config, self.ledger, folder / "edge-1")
             edges[1].forge, edges[1].since = forge, since
         self.grid = VirtualEdgeGrid((clients or crowd()).grid(), edges)
-        registry = register(self.grid, names, homes(self.config.topology), 20.0)
+        registry = register(self.grid, self.config.topology, self.ledger)
         structure = StructureSchedule(self.config, self.ledger)
         self.strategy = HierarchicalStrategy(self.config, registry, self.state, structure, self.ledger, folder / "root")
 

@@ -96,7 +96,8 @@ def _run_dir(given: Namespace) -> Path | None:
         return path
     if given.tier not in (None, ROOT):
         return None
-    folders = [path for path in RUNS.glob("*") if is_run_folder(path)]
+    runs = Path(os.environ.get("FEDPHD_RUNS") or RUNS)
+    folders = [path for path in runs.glob("*") if is_run_folder(path)]
     return max(folders, key=_changed).absolute() if folders else None
 
 
