@@ -47,34 +47,24 @@ def _parts(entries: list[Entry]) -> dict[str, list[float]]:
         "client: message there and back, and its process": [],
         "edge has averaged -> root has its answer": [],
     }
-    for entry in entries:
-        if entry["event"] != "accept":
-            continue
-        sent = _time(entries, "send", entry["node"], entry["round"], entry["edge_round"])
+    for entry in (one for one in entries if one["event"] == "accept"):
+        root_round, edge_round, peer = entry["round"], entry["edge_round"], entry["peer"]
+        sent = _time(entries, event="send", round=root_round, edge_round=edge_round, peer=peer)
         if entry["tier"] == "edge":
             parts["client: training"].append(entry["seconds"])
             parts["client: message there and back, and its process"].append(entry["time"] - sent - entry["seconds"])
             continue
-        edge, first = entry["peer"], 2 * (entry["round"] - 1)
-        sent = next(one["time"] for one in entries if one["event"] == "send" and _is(one, edge, entry["round"]))
-        began = _time(entries, "send", edge, entry["round"], first)
+        last = 2 * root_round - 1
+        began = _time(entries, event="send", node=peer, edge_round=last - 1)
+        averaged = _time(entries, event="aggregate", node=peer, edge_round=last)
         parts["root sends -> edge sends to its first client"].append(began - sent)
-        averaged = _time(entries, "aggregate", edge, entry["round"], first + 1)
         parts["edge has averaged -> root has its answer"].append(entry["time"] - averaged)
     return parts
 
 
-def _is(entry: Entry, peer: str, root_round: int) -> bool:
-    return (entry["tier"], entry["peer"], entry["round"]) == ("root", peer, root_round)
-
-
-def _time(entries: list[Entry], event: str, node: str, root_round: int, edge_round: int | None) -> float:
-    keys = (event, node, root_round, edge_round)
-    return next(float(one["time"]) for one in entries if _keys(one) == keys)
-
-
-def _keys(entry: Entry) -> tuple[object, ...]:
-    return entry["event"], entry["node"], entry.get("round"), entry.get("edge_round")
+def _time(entries: list[Entry], **facts: object) -> float:
+    """Time of the first event with these facts."""
+    return next(float(one["time"]) for one in entries if facts.items() <= {key: one.get(key) for key in facts}.items())
 
 
 if __name__ == "__main__":

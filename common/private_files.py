@@ -6,7 +6,8 @@ from pathlib import Path
 
 def private_folder(folder: Path) -> Path:
     """Make a folder, with those above it, that only the owner may enter; an existing one stays as it is."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for one in (*reversed(folder.parents), folder):  # `parents=True` would leave those above to the umask
+        one.mkdir(exist_ok=True, mode=0o700)
     return folder
 
 

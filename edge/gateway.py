@@ -79,7 +79,7 @@ def _spool(message: Message, context: Context) -> Spool:
     base = Path(str(context.node_config["spool"]))
     own = str(message.metadata.run_id)
     for other in base.iterdir() if base.exists() else ():
-        if other.name != own and not (other / "end").exists():
+        if other.name.isdecimal() and other.name != own and not (other / "end").exists():
             Spool(other).end()
     return Spool(base / own)
 

@@ -16,7 +16,7 @@ restarted, is the same order, and is worked on once. Every file is written whole
 import hashlib
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,7 +187,11 @@ class Spool:
                 self._file(kind, old.stem).unlink(missing_ok=True)
 
     def _by_age(self, kind: str) -> list[Path]:
-        return sorted((self.folder / kind).glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
+        ages = {}
+        for file in (self.folder / kind).glob("*.safetensors"):
+            with suppress(FileNotFoundError):  # forgotten meanwhile
+                ages[file] = file.stat().st_mtime_ns
+        return sorted(ages, key=ages.__getitem__)
 
     def _file(self, kind: str, order_id: str) -> Path:
         return self.folder / kind / f"{order_id}.safetensors"

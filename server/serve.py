@@ -107,10 +107,13 @@ def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> Global
 
 def _end(edges: Grid) -> None:
     """Tell all edges that the run is over; one that does not hear it is told by the next run."""
-    messages = [Message(RecordDict(), node, END, ttl=END_TIMEOUT) for node in edges.get_node_ids()]
-    for reply in exchange(edges, messages, END_TIMEOUT):
-        if reply.has_error():
-            log.warning("node %d did not hear of the run's end: %s", reply.metadata.src_node_id, reply.error.reason)
+    try:
+        messages = [Message(RecordDict(), node, END, ttl=END_TIMEOUT) for node in edges.get_node_ids()]
+        for reply in exchange(edges, messages, END_TIMEOUT):
+            if reply.has_error():
+                log.warning("node %d did not hear of the run's end: %s", reply.metadata.src_node_id, reply.error.reason)
+    except Exception:  # how the run ended matters more
+        log.exception("the edges could not be told that the run is over")
 
 
 def _initial_state(config: Config, structure: StructureSchedule, ledger: Ledger) -> GlobalState:

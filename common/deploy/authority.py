@@ -51,6 +51,8 @@ class Authority:
             raise SettingError("keys", folder, f"cannot be read ({error}); restore it, or make all keys anew") from None
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise SettingError("keys", files[1], "is not an elliptic-curve key; make all keys anew")
+        if key.public_key() != certificate.public_key():
+            raise SettingError("keys", files[1], f"does not fit {CERTIFICATE}; restore it, or make all keys anew")
         return cls(certificate, key)
 
     def issue(self, name: str, hosts: Iterable[str]) -> tuple[bytes, bytes]:

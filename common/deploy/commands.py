@@ -4,6 +4,7 @@ Processes on loopback, containers and units on a cluster all start these. `keys`
 of the holder (common/deploy/keys.py), or None for a deployment without TLS and authentication.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,10 +34,15 @@ def superexec(address: str, keys: Path | None) -> list[str]:
 
 def supernode(superlink: str, port: int, node_config: Mapping[str, str | int], keys: Path | None) -> list[str]:
     """Build the command of a node of the SuperLink at `superlink`; `port` is for its own apps, on loopback."""
-    facts = " ".join(
-        f"{key}={value}" if isinstance(value, int) else f"{key}='{value}'" for key, value in node_config.items()
-    )
+    facts = " ".join(f"{key}={_toml(value)}" for key, value in node_config.items())
     command = ["flower-supernode", "--superlink", superlink, "--port", str(port), "--node-config", facts]
     if keys is None:
         return command + INSECURE
     return [*command, "--root-certificates", str(keys / CA), "--auth-supernode-private-key", str(keys / NODE)]
+
+
+def _toml(value: str | int) -> str:
+    """Write a value as Flower's parser of node configs takes it: an apostrophe would end a text in apostrophes."""
+    if isinstance(value, int) or "'" in value:
+        return json.dumps(value, ensure_ascii=False)
+    return f"'{value}'"

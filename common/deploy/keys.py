@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from common.config import TopologyConfig
 from common.deploy.authority import Authority
+from common.errors import SettingError
 from common.private_files import private_folder, write_private
 from common.topology import edge_ids, homes, members
 
@@ -61,14 +62,14 @@ def make_keys(folder: Path, topology: TopologyConfig, hosts: Mapping[str, Sequen
         _server(own, authority, tier, dict.fromkeys(names))
         for node in nodes:
             public = _node(private_folder(folder / node))
-            _once(own / NODE_KEYS / f"{node}.pub", public)
+            _known(own / NODE_KEYS / f"{node}.pub", public)
             _once(folder / node / CA, authority.pem)
         _once(own / CA, authority.pem)
 
 
 def _server(folder: Path, authority: Authority, tier: str, hosts: Iterable[str]) -> None:
     _once(folder / SECRET, secrets.token_hex(32).encode())
-    if not (folder / SERVER).exists():
+    if not all((folder / file).exists() for file in (SERVER, SERVER_KEY)):
         certificate, key = authority.issue(tier, hosts)
         write_private(folder / SERVER_KEY, key)
         write_private(folder / SERVER, certificate)
@@ -76,7 +77,7 @@ def _server(folder: Path, authority: Authority, tier: str, hosts: Iterable[str])
 
 def _node(folder: Path) -> bytes:
     """Make a node's key pair, in OpenSSH's format as Flower reads it; return the public key."""
-    if not (folder / f"{NODE}.pub").exists():
+    if not all((folder / file).exists() for file in (NODE, f"{NODE}.pub")):
         key = ec.generate_private_key(ec.SECP384R1())
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
@@ -85,6 +86,13 @@ def _node(folder: Path) -> bytes:
         public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
         write_private(folder / f"{NODE}.pub", public + b"\n")
     return (folder / f"{NODE}.pub").read_bytes()
+
+
+def _known(path: Path, public: bytes) -> None:
+    """Give a SuperLink a node's public key; one that was known before must be the same."""
+    _once(path, public)
+    if path.read_bytes() != public:
+        raise SettingError("keys", path, "is not the key that the node has; restore the node's, or remove this file")
 
 
 def _once(path: Path, data: bytes) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from common.deploy.keys import NODE_KEYS
 from common.errors import SettingError
 from common.flower.control import Control
+from common.private_files import write_private
 
 
 def register_nodes(control: Control, keys: Path, nodes_file: Path) -> dict[str, str]:
@@ -40,6 +41,5 @@ def register_nodes(control: Control, keys: Path, nodes_file: Path) -> dict[str, 
         node_id = control.register(public_key, public_key.stem)
         if node_id is not None:
             nodes[public_key.stem] = node_id
-            nodes_file.parent.mkdir(parents=True, exist_ok=True)
-            nodes_file.write_text(json.dumps(nodes), encoding="utf-8")
+            write_private(nodes_file, json.dumps(nodes).encode())
     return nodes

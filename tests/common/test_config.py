@@ -22,7 +22,7 @@ def choices(group: str) -> list[str]:
 
 
 def paths(composed: str, folder: Path) -> list[str]:
-    """Overrides that give a choice the path without which it cannot start."""
+    """Overrides that give a choice the images or the path without which it cannot start."""
     needed = {
         "data=fashion_mnist": "data.root",
         "data=cifar10": "data.root",
@@ -30,6 +30,8 @@ def paths(composed: str, folder: Path) -> list[str]:
         "data=folder": "data.path",
         "evaluation=fid": "evaluation.inception_weights",
     }
+    if composed == "partition=own":
+        return ["data=npz", f"data.path={folder}"]
     return [f"{needed[composed]}={folder}"] if composed in needed else []
 
 

@@ -1,21 +1,19 @@
 """Makes the ClientApp of a process that has this folder on its path answer wrongly, otherwise in each edge round."""
 
 import os
-import sys
 import time
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
 
 
-def _spoil(messages: ModuleType) -> None:
+def spoil() -> None:
+    """Replace how updates are written by the ways that HOSTILE_WAYS names, one for each edge round."""
     import numpy as np
     from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
-    write = messages.ClientUpdate.write
+    from common.messages import ClientUpdate
 
-    def spoiled(update: Any) -> RecordDict:
+    write = ClientUpdate.write
+
+    def spoiled(update: ClientUpdate) -> RecordDict:
         content = write(update)
         vector = np.array(update.model.vector)
         match os.environ["HOSTILE_WAYS"].split(",")[update.edge_round]:
@@ -32,21 +30,8 @@ def _spoil(messages: ModuleType) -> None:
                 time.sleep(3600)
         return content
 
-    messages.ClientUpdate.write = spoiled
-
-
-class _Watch(MetaPathFinder):
-    """Spoils `common.messages` when it has been imported."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name != "common.messages":
-            return None
-        sys.meta_path.remove(self)
-        import common.messages
-
-        _spoil(common.messages)
-        return common.messages.__spec__
+    ClientUpdate.write = spoiled
 
 
 if "HOSTILE_WAYS" in os.environ:
-    sys.meta_path.insert(0, _Watch())
+    spoil()
