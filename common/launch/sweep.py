@@ -34,13 +34,14 @@ def guard(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def _processes(folder: Path) -> list[psutil.Process]:
-    found = []
+    found = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             home = process.environ().get("FLWR_HOME", "")
             if home and Path(home).is_relative_to(folder):
-                found.append(process)
-    return found
+                # Children too: those of Ray write their title over their environment.
+                found |= {one.pid: one for one in (process, *process.children(recursive=True))}
+    return list(found.values())
 
 
 if __name__ == "__main__":
