@@ -6,6 +6,7 @@ it was restarted. Here polls are quick, replies are handed out one by one (so an
 hold them all), each bears the node that was asked, and a lost message is sent again.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,10 @@ QUICKEST_POLL, SLOWEST_POLL = 0.01, 0.5  # seconds between polls
 POLL_SHARE = 0.05  # of the time waited so far: what polling may add to a wait
 POLL_COST = 0.01  # more seconds for each node that is waited for, so that many do not keep the SuperLink busy
 LOOK = 2.0  # seconds between looks at which nodes are there
+PUSHES, PUSH_PAUSE = 5, 1.0  # times that sending is tried where it raises, and seconds between them
 ATTEMPTS = 3  # times that a message is sent to a node whose app dies of it
+
+log = logging.getLogger(__name__)
 
 # Flower's error codes.
 UNAVAILABLE, NO_REPLY, NODE_GONE, APP_DIED = 3, 4, 5, 8
@@ -136,8 +140,7 @@ class _Delivery:
             self._end = Error(NODE_GONE, f"offline; waited {time.monotonic() - self._absent_since:.0f} s for it")
 
     def _resend(self, online: dict[int, str], patience: Patience) -> None:
-        meta = self.asked.metadata
-        again = Message(self.asked.content, self._node, meta.message_type, ttl=meta.ttl, group_id=meta.group_id)
+        again = _copy(self.asked)
         patience.resent(again, str(self._repeat))
         self._repeat = None
         self._send(again, online)
@@ -145,14 +148,32 @@ class _Delivery:
     def _send(self, message: Message, online: dict[int, str]) -> None:
         self._attempts += 1
         self._activated = online.get(self._node)
-        message_id = next(iter(self.grid.push_messages([message])), None)  # none where the SuperLink knows no such node
+        message_id = self._push(message)  # none where the SuperLink knows no such node
         if message_id:
             self._ids.append(message_id)
         else:
             self._end = Error(NO_REPLY, "the message could not be sent")
 
+    def _push(self, message: Message) -> str | None:
+        for left in reversed(range(PUSHES)):
+            try:
+                return next(iter(self.grid.push_messages([message])), None)
+            except Exception as error:  # Flower's are private: its SuperLink was restarted and lost half a message
+                if not left:
+                    raise
+                log.warning("a message could not be sent to node %d (%s); trying again", self._node, error)
+                time.sleep(PUSH_PAUSE)
+                message = _copy(message)
+        raise AssertionError("the last push returned or raised")
+
     def _can_be_repeated(self, error: Error) -> bool:
         return error.code == NODE_GONE or (error.code in (UNAVAILABLE, APP_DIED) and self._attempts < ATTEMPTS)
+
+
+def _copy(message: Message) -> Message:
+    """Make a message anew: Flower takes each one once."""
+    meta = message.metadata
+    return Message(message.content, meta.dst_node_id, meta.message_type, ttl=meta.ttl, group_id=meta.group_id)
 
 
 def _online(grid: Grid) -> dict[int, str] | None:

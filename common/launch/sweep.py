@@ -34,7 +34,7 @@ def guard(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def _processes(folder: Path) -> list[psutil.Process]:
-    found = {}
+    found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             home = process.environ().get("FLWR_HOME", "")

@@ -11,7 +11,17 @@ from helpers import NEVER
 from scripted import SUPERLINK, Clock, Node, ScriptedGrid
 
 import common.flower.exchange
-from common.flower.exchange import APP_DIED, ATTEMPTS, LOOK, NO_REPLY, NODE_GONE, UNAVAILABLE, Patience, exchange
+from common.flower.exchange import (
+    APP_DIED,
+    ATTEMPTS,
+    LOOK,
+    NO_REPLY,
+    NODE_GONE,
+    PUSHES,
+    UNAVAILABLE,
+    Patience,
+    exchange,
+)
 from common.flower.grids import BaseGrid
 from common.flower.private import set_message_id
 
@@ -360,3 +370,30 @@ def test_many_that_are_waited_for_are_polled_less_often(clock: Clock) -> None:
     # At most every 0.5 s for one node; for a hundred, at most every 1.5 s each.
     assert 1000 / 0.51 < polls(1) < 2500
     assert 1000 / 1.5 < polls(100) < 900
+
+
+class HalfSending(ScriptedGrid):
+    """A grid whose SuperLink is restarted while the first messages are sent."""
+
+    failures = 0
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("the session is gone")
+        return super().push_messages(messages)
+
+
+def test_sending_is_tried_again_where_the_superlink_was_restarted_in_between(clock: Clock) -> None:
+    grid = HalfSending(clock, {7: Node([(1.0, OK)])})
+    grid.failures = PUSHES - 1
+    [reply] = exchange(grid, ask(7), 100.0)
+    assert not reply.has_error()
+    assert len(grid.sent) == 1
+
+
+def test_sending_that_fails_again_and_again_is_an_error(clock: Clock) -> None:
+    grid = HalfSending(clock, {7: Node([(1.0, OK)])})
+    grid.failures = PUSHES
+    with pytest.raises(RuntimeError, match="the session is gone"):
+        list(exchange(grid, ask(7), 100.0))
