@@ -76,16 +76,32 @@ def _server(folder: Path, authority: Authority, tier: str, hosts: Iterable[str])
 
 
 def _node(folder: Path) -> bytes:
-    """Make a node's key pair, in OpenSSH's format as Flower reads it; return the public key."""
-    if not all((folder / file).exists() for file in (NODE, f"{NODE}.pub")):
-        key = ec.generate_private_key(ec.SECP384R1())
-        private = key.private_bytes(
+    """Give a node's public key, in OpenSSH's format as Flower reads it; make the pair if there is none.
+
+    A public key alone is that of a node which keeps its private key to itself.
+    """
+    if not (folder / f"{NODE}.pub").exists():
+        public = _private(folder / NODE).public_key()
+        text = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        write_private(folder / f"{NODE}.pub", text + b"\n")
+    return (folder / f"{NODE}.pub").read_bytes()
+
+
+def _private(file: Path) -> ec.EllipticCurvePrivateKey:
+    """Read a node's private key; make one if there is none."""
+    if not file.exists():
+        made = ec.generate_private_key(ec.SECP384R1())
+        text = made.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
         )
-        write_private(folder / NODE, private)
-        public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-        write_private(folder / f"{NODE}.pub", public + b"\n")
-    return (folder / f"{NODE}.pub").read_bytes()
+        write_private(file, text)
+    try:
+        key = serialization.load_ssh_private_key(file.read_bytes(), None)
+    except (ValueError, TypeError) as error:
+        raise SettingError("keys", file, f"cannot be read ({error}); restore it, or remove it") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise SettingError("keys", file, "is not an elliptic-curve key; restore it, or remove it")
+    return key
 
 
 def _known(path: Path, public: bytes) -> None:

@@ -157,7 +157,7 @@ def test_what_is_missing_is_added(folder: Path, lost: str) -> None:
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(folder / "edge-0/server.pem", folder / "edge-0/server.key")
 
 
-@pytest.mark.parametrize("lost", ["client-1/node", "client-1/node.pub", "edge-0/server.key"])
+@pytest.mark.parametrize("lost", ["client-1/node.pub", "edge-0/server.key"])
 def test_halves_of_a_pair_are_never_put_together(folder: Path, lost: str) -> None:
     """Whatever is made anew, a private key fits its public one or the user is told."""
     (folder / lost).unlink()
@@ -171,6 +171,21 @@ def test_halves_of_a_pair_are_never_put_together(folder: Path, lost: str) -> Non
         for known in folder.rglob(f"node-keys/{holder}.pub"):
             assert known.read_bytes() == public + b"\n"
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(folder / "edge-0/server.pem", folder / "edge-0/server.key")
+
+
+def test_a_client_may_keep_its_private_key_to_itself(folder: Path) -> None:
+    public = (folder / "client-1" / "node.pub").read_bytes()
+    (folder / "client-1" / "node").unlink()
+    make_keys(folder, topology(HOMES))
+    assert not (folder / "client-1" / "node").exists()
+    assert {file.read_bytes() for file in folder.rglob("node-keys/client-1.pub")} == {public}
+
+
+def test_a_torn_private_key_is_refused(folder: Path) -> None:
+    (folder / "client-1" / "node.pub").unlink()
+    (folder / "client-1" / "node").write_bytes(b"torn")
+    with pytest.raises(SettingError, match="client-1/node: cannot be read"):
+        make_keys(folder, topology(HOMES))
 
 
 def test_a_torn_authority_is_refused(folder: Path) -> None:
