@@ -89,7 +89,7 @@ class Deployment:
         while not happened():
             assert self._thread.is_alive(), f"the run ended meanwhile: {self._outcome!r}"
             assert time.monotonic() < deadline, "it did not happen"
-            time.sleep(0.2)
+            time.sleep(0.05)
 
     def events(self, name: str, node: str = "root") -> list[Entry]:
         """Read a node's own ledger, in which its events stand at once."""
