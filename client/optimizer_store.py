@@ -12,14 +12,19 @@ which all edges were done: then the same run makes the same moments, and a clien
 for an edge round, because its answer was lost or the root went back to a checkpoint, answers the same.
 """
 
-import os
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
+
+from common.private_files import write_private
+
+TORN_AFTER = 3600.0  # seconds after which nobody can still be writing a draft
 
 
 class OptimizerStore:
@@ -61,13 +66,11 @@ class OptimizerStore:
 
     def save(self, optimizer: torch.optim.Optimizer, edge_round: int) -> None:
         """Write the state after `edge_round`, atomically, and forget the ones that nobody can ask for again."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        target = self.folder / f"{edge_round:08d}{self._suffix}"
-        draft = target.with_suffix(f".{os.getpid()}.draft")
-        save_file(_flatten(optimizer.state_dict()["state"]), draft)
-        draft.replace(target)
-        for torn in self.folder.glob("*.draft"):  # of processes that were killed
-            torn.unlink(missing_ok=True)
+        write_private(self.folder / f"{edge_round:08d}{self._suffix}", save(_flatten(optimizer.state_dict()["state"])))
+        for draft in self.folder.glob(".*.draft"):
+            with suppress(FileNotFoundError):  # another home's process may be writing or removing it
+                if time.time() - draft.stat().st_mtime > TORN_AFTER:  # of a process that was killed
+                    draft.unlink()
         for file in set(self._files()) - self._needed(edge_round):
             file.unlink(missing_ok=True)
 

@@ -8,7 +8,7 @@ key               what
 ``partition-id``  its index; its part of the partition
 ``state-dir``     what it keeps, one folder for each run; shared by its SuperNodes, one per home
 ``data-path``     where its images are, instead of `data.path` or `data.root`, which are the root's
-``turns-dir``     shared by the clients of a machine that take turns to train; by default `state-dir`
+``turns-dir``     shared by the clients of a machine that take turns to train; by default below `state-dir`
 ``turns``         how many of them may train at once; by default one
 ================  ================================================================================
 """

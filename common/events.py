@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, TypeAdapter, 
 
 from common.ledger import Entry
 
-Text = Annotated[str, Field(max_length=2000)]
+LONGEST = 2000  # characters of a text, as a reason; longer ones are cut
+Text = Annotated[str, Field(max_length=LONGEST)]
 
 
 class EdgeEvent(BaseModel):
@@ -36,8 +37,12 @@ _EVENTS = TypeAdapter(list[EdgeEvent])
 
 def write_events(entries: Sequence[Entry]) -> str:
     """Write events as JSON, without what their sender's place tells anyway."""
-    events = [{key: value for key, value in entry.items() if key not in ("tier", "node")} for entry in entries]
+    events = [{key: _cut(value) for key, value in entry.items() if key not in ("tier", "node")} for entry in entries]
     return _EVENTS.dump_json(_EVENTS.validate_python(events), exclude_unset=True).decode()
+
+
+def _cut(value: object) -> object:
+    return value[:LONGEST] if isinstance(value, str) else value
 
 
 def read_events(text: str) -> list[Entry]:

@@ -13,15 +13,15 @@ SPOOL = "spool"  # takes updates that arrive before their turn; gone when the ru
 
 
 @contextmanager
-def sole_writer(run_dir: Path) -> Iterator[None]:
-    """Hold the run folder's lock; it ends with the process, however that ends.
+def sole_writer(run_dir: Path, name: str = ".lock") -> Iterator[None]:
+    """Hold a lock of the run folder; it ends with the process, however that ends.
 
     Raises
     ------
     SettingError
         If another process holds it.
     """
-    lock = FileLock(run_dir / ".lock", blocking=False)
+    lock = FileLock(run_dir / name, blocking=False)
     try:
         lock.acquire()
     except Timeout:
@@ -32,6 +32,12 @@ def sole_writer(run_dir: Path) -> Iterator[None]:
         lock.release()
 
 
+def checkpoint_rounds(run_dir: Path) -> list[int]:
+    """List the root rounds of which there are checkpoints, whole or damaged ones."""
+    folders = (run_dir / CHECKPOINTS).glob("round_[0-9]*")
+    return sorted(int(folder.name.removeprefix("round_")) for folder in folders)
+
+
 def refuse_used(run_dir: Path) -> None:
     """Refuse to start a new run where there is one already: its checkpoints would be mixed up.
 
@@ -40,6 +46,6 @@ def refuse_used(run_dir: Path) -> None:
     SettingError
         If the folder has checkpoints.
     """
-    if (run_dir / CHECKPOINTS).exists():
+    if checkpoint_rounds(run_dir):
         advice = f"already holds a run; go on with checkpoint.resume={run_dir}, or choose another folder"
         raise SettingError("hydra.run.dir", run_dir, advice)

@@ -4,7 +4,7 @@ from collections import deque
 
 from common.config import TopologyConfig
 
-EDGE_SLACK = 60.0  # seconds for an edge to average and answer, beyond its own waits
+EDGE_SLACK = 60.0  # seconds for an edge to send, average and answer in an edge round, beyond its wait for clients
 
 
 def client_id(index: int) -> str:
@@ -42,4 +42,4 @@ def members(topology: TopologyConfig, edge: str) -> list[str]:
 
 def edge_timeout(topology: TopologyConfig) -> float:
     """Seconds that an edge may take for a root round: each edge round may use its whole timeout."""
-    return topology.edge_rounds * topology.round_timeout + EDGE_SLACK
+    return topology.edge_rounds * (topology.round_timeout + EDGE_SLACK)

@@ -7,6 +7,7 @@ ServerApp, in Ray simulation and in tests.
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from reprlib import repr as shortened
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -208,7 +209,7 @@ class EdgeAggregator:
     def _check(self, update: ClientUpdate, client: str, task: TrainOrder) -> ClientUpdate:
         """Refuse what answers another question than the one that was asked."""
         if update.client != client:
-            raise MessageError(f"comes from {update.client}")
+            raise MessageError(f"comes from {shortened(update.client)}")
         if update.edge_round != task.edge_round:
             raise MessageError(f"is for edge round {update.edge_round}, not {task.edge_round}")
         registered = self.membership.profiles[client].samples

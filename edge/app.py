@@ -12,7 +12,7 @@ from common.logs import log_to
 from common.messages import END, REGISTER, TRAIN
 from edge.aggregator import EdgeAggregator
 from edge.forwarding import ForwardingLedger
-from edge.spool import EDGE_KEY, SPOOL_KEY, Order, Spool
+from edge.spool import EARLY, EDGE_KEY, SPOOL_KEY, Order, Spool
 
 POLL = 0.1  # seconds between looks for an order
 
@@ -37,13 +37,15 @@ def main(grid: Grid, context: Context) -> None:
     with spool.serving():
         log.info("%s serves %s", edge, folder)
         ledger = ForwardingLedger(folder / "ledger.jsonl")
-        aggregator = EdgeAggregator(edge, config, ledger, folder / "early", folder / "members.json")
+        # Without keys a client that is started again is another node: who registered must not be relied on.
+        members = None if config.runtime.insecure else folder / "members.json"
+        aggregator = EdgeAggregator(edge, config, ledger, folder / EARLY, members)
         serve(grid, aggregator, spool)
         spool.clear()
 
 
 def serve(grid: Grid, aggregator: EdgeAggregator, spool: Spool) -> None:
-    """Answer orders, the oldest first, until the spool's end."""
+    """Answer orders, the newest first, until the spool's end."""
     while not spool.ended:
         order = spool.next_order()
         if order is None:

@@ -20,7 +20,7 @@ from common.flower.control import Control
 from common.flower.home import FlowerHome
 from common.logs import log_to
 from common.topology import edge_timeout
-from edge.spool import EDGE_KEY, SPOOL_KEY, OrderFailedError, Spool
+from edge.spool import EDGE_KEY, SPOOL_KEY, OrderFailedError, Spool, known_spools
 
 QUICKEST_POLL, SLOWEST_POLL = 0.05, 0.5  # seconds between looks for the answer
 POLL_SHARE = 0.02  # of the time waited so far
@@ -34,7 +34,14 @@ app = ClientApp()
 
 @app.query("register")
 def register(message: Message, context: Context) -> Message:
-    """Ask the edge for its roster."""
+    """Ask the edge for its roster: with this a run begins, or goes on after its root was lost."""
+    spool = _spool(context)
+    for other in known_spools(spool.folder.parent):
+        if other.folder != spool.folder:  # one run at a time
+            other.end()
+            if not other.served:
+                other.clear()
+    spool.begin()
     return _forward(message, context)
 
 
@@ -47,7 +54,7 @@ def train(message: Message, context: Context) -> Message:
 @app.query("end")
 def end(message: Message, context: Context) -> Message:
     """Tell the edge that the run is over."""
-    _spool(message, context).end()
+    _spool(context).end()
     return Message(RecordDict(), reply_to=message)
 
 
@@ -60,28 +67,28 @@ def _forward(message: Message, context: Context) -> Message:
         If the edge could not carry it out, or did not answer within the time of a root round.
     """
     log_to(None)
-    spool = _spool(message, context)
+    spool = _spool(context)
     order_id = spool.put_order(message.metadata.message_type, message.content)
     edge_run = EdgeRun(context, spool)
     started = time.monotonic()
     timeout = edge_timeout(from_run_config(context.run_config).topology)
     while (answer := spool.take_answer(order_id)) is None:
+        if spool.ended:
+            raise OrderFailedError(f"{edge_run.edge} has ended this run, or works for another one")
+        if not spool.has_order(order_id):  # a ServerApp that was just ending has cleared it away
+            spool.put_order(message.metadata.message_type, message.content)
         edge_run.keep_alive()
         waited = time.monotonic() - started
         if waited > timeout:
+            spool.drop_order(order_id)
             raise OrderFailedError(f"{edge_run.edge} did not answer within {timeout:g} s")
         time.sleep(min(max(POLL_SHARE * waited, QUICKEST_POLL), SLOWEST_POLL))
     return Message(answer, reply_to=message)
 
 
-def _spool(message: Message, context: Context) -> Spool:
-    """Open the spool of the root's run, and end those of earlier runs, which the root may have left in a crash."""
-    base = Path(str(context.node_config["spool"]))
-    own = str(message.metadata.run_id)
-    for other in base.iterdir() if base.exists() else ():
-        if other.name.isdecimal() and other.name != own and not (other / "end").exists():
-            Spool(other).end()
-    return Spool(base / own)
+def _spool(context: Context) -> Spool:
+    """Open the spool of the root's run, which is the same after a resume."""
+    return Spool(Path(str(context.node_config["spool"])) / Path(str(context.run_config[RUN_ID_KEY])).name)
 
 
 class EdgeRun:

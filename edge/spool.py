@@ -1,10 +1,12 @@
 """The hand-over between an edge's two faces: the gateway, a node of the root, and the edge's own ServerApp.
 
-They are processes of two Flower networks, and only share a folder, which belongs to one run of the root::
+They are processes of two Flower networks, and only share a folder, which belongs to one run of the root, also after
+that was resumed::
 
     orders/<id>.safetensors    what the root asks; the gateway writes it
     answers/<id>.safetensors   the ServerApp's answer, or why there is none
     progress/<id>.safetensors  edge rounds of an order that are over
+    early/                     updates that came before their turn
     members.json, ledger.jsonl what the ServerApp knows and did
     lock                       held by the ServerApp while it lives
     end                        there when the run is over
@@ -28,6 +30,7 @@ from common.private_files import private_folder, write_private
 from edge.content_file import ContentFileError, read_content, write_content
 
 EDGE_KEY, SPOOL_KEY = "edge-id", "spool"  # keys of the edge app's run config
+END, EARLY = "end", "early"  # names in the folder
 KINDS = ("orders", "answers", "progress")
 KEPT = 2  # newest orders that stay on disk with their answers: a late resend finds its answer
 LOCK_PATIENCE = 5.0  # seconds: the gateway holds the lock for a moment when it looks for life
@@ -93,6 +96,14 @@ class Spool:
             self._forget_old()
         return order_id
 
+    def has_order(self, order_id: str) -> bool:
+        """Whether an order is there."""
+        return self._file("orders", order_id).exists()
+
+    def drop_order(self, order_id: str) -> None:
+        """Take an order back that nobody waits for any more."""
+        self._file("orders", order_id).unlink(missing_ok=True)
+
     def take_answer(self, order_id: str) -> RecordDict | None:
         """Read the answer to an order; None if there is none yet.
 
@@ -122,9 +133,13 @@ class Spool:
         lock.release()
         return False
 
+    def begin(self) -> None:
+        """Take back the end of the run: its root goes on."""
+        (self.folder / END).unlink(missing_ok=True)
+
     def end(self) -> None:
         """Tell the ServerApp that the run is over."""
-        write_private(self.folder / "end", b"")
+        write_private(self.folder / END, b"")
 
     # --- the ServerApp's side ---
 
@@ -148,18 +163,18 @@ class Spool:
             lock.release()
 
     def clear(self) -> None:
-        """Remove all that a run that is over does not need; its ledger stays."""
-        for kind in KINDS:
-            shutil.rmtree(self.folder / kind)
+        """Remove all that a run that is over does not need; its ledger and its members stay."""
+        for kind in (*KINDS, EARLY):
+            shutil.rmtree(self.folder / kind, ignore_errors=True)
 
     @property
     def ended(self) -> bool:
         """Whether the run is over."""
-        return (self.folder / "end").exists()
+        return (self.folder / END).exists()
 
     def next_order(self) -> Order | None:
-        """Read the oldest order that has no answer."""
-        for file in self._by_age("orders"):
+        """Read the newest order that has no answer: for an older one nobody waits any more."""
+        for file in reversed(self._by_age("orders")):
             if not self._file("answers", file.stem).exists():
                 try:
                     content, facts = read_content(file)
@@ -195,6 +210,11 @@ class Spool:
 
     def _file(self, kind: str, order_id: str) -> Path:
         return self.folder / kind / f"{order_id}.safetensors"
+
+
+def known_spools(folder: Path) -> list[Spool]:
+    """List the spools of an edge, one for each run of the root that it worked for."""
+    return [Spool(one.parent) for one in folder.glob("*/ledger.jsonl")]
 
 
 def _id(message_type: str, content: RecordDict) -> str:

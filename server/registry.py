@@ -15,7 +15,7 @@ from common.flower.roll_call import RollCall
 from common.homogeneity import Distribution, distribution
 from common.ledger import Ledger
 from common.messages import Profile, Roster
-from common.topology import EDGE_SLACK, edge_ids, homes
+from common.topology import edge_ids, edge_timeout, homes
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def register(grid: Grid, topology: TopologyConfig, ledger: Ledger) -> Registry:
     grid : Grid
         Its nodes are the edges.
     topology : TopologyConfig
-        Says which edges and clients to expect. Edges may take `round_timeout` for their clients, and as
-        long themselves to come.
+        Says which edges and clients to expect. Edges may take `round_timeout` for their clients, and the
+        time of a root round until they come.
     ledger : Ledger
         Takes the events that edges send along.
 
@@ -72,7 +72,7 @@ def register(grid: Grid, topology: TopologyConfig, ledger: Ledger) -> Registry:
         If an edge fails or is missing, a client is missing, or tells two edges different things.
     """
     edges, expected = edge_ids(topology), homes(topology)
-    timeout = topology.round_timeout + EDGE_SLACK
+    timeout = topology.round_timeout + edge_timeout(topology)  # a gateway may still be busy with a lost root's order
     call = RollCall("root", edges, _edge_and_roster, failures=1, query_timeout=timeout)
     call.run(grid, timeout, Patience(topology.rejoin_timeout, _resent(ledger)))
     profiles: dict[str, Profile] = {}

@@ -113,7 +113,7 @@ class _Delivery:
         if self._end is not None:
             return Message(self._end, reply_to=self.asked)
         for message_id in list(self._ids):
-            for reply in self.grid.pull_messages([message_id]):
+            for reply in self._pulled(message_id):
                 if reply.metadata.reply_to_message_id != message_id:
                     continue
                 self._ids.remove(message_id)
@@ -122,6 +122,19 @@ class _Delivery:
                     continue
                 return _with_source(reply, self.asked)
         return None
+
+    def _pulled(self, message_id: str) -> Iterable[Message]:
+        try:
+            return list(self.grid.pull_messages([message_id]))
+        except Exception as error:
+            if type(error).__module__.startswith("httpx"):  # the SuperLink is away; asked again with the next poll
+                log.warning("no look for the reply of node %d: %s", self._node, error)
+                return []
+            # Flower inflates a reply without a check of what its sender made of it.
+            self._ids.remove(message_id)
+            failure = Error(NO_REPLY, f"its reply cannot be read: {type(error).__name__}")
+            self._end = self._end or failure
+            return []
 
     def look(self, online: dict[int, str], patience: Patience) -> None:
         """Send again what a restarted node has lost; give up a node that stays away."""

@@ -71,7 +71,7 @@ class RollCall(Generic[T]):
         deadline = time.monotonic() + timeout
         asked: set[int] = set()
         while self.missing:
-            new = set(grid.get_node_ids()) - asked
+            new = {node: name for node, name in _nodes(grid).items() if node not in asked}
             asked |= self._ask(grid, new, min(self.query_timeout, deadline - time.monotonic()), patience)
             if self.missing and time.monotonic() >= deadline:
                 told = "".join(f"; node {node} answered: {reason}" for node, reason in self._troubles.items())
@@ -80,10 +80,9 @@ class RollCall(Generic[T]):
             if self.missing:
                 time.sleep(NODE_POLL)
 
-    def _ask(self, grid: Grid, nodes: set[int], timeout: float, patience: Patience | None) -> set[int]:
+    def _ask(self, grid: Grid, nodes: dict[int, str], timeout: float, patience: Patience | None) -> set[int]:
         """Ask nodes who they are; return those that answered, so that the others are asked again."""
         answered = set()
-        names = _key_names(grid)
         queries = [Message(RecordDict(), node, REGISTER) for node in sorted(nodes)]
         for reply in exchange(grid, queries, timeout, patience):
             node = reply.metadata.src_node_id
@@ -96,7 +95,7 @@ class RollCall(Generic[T]):
             except MessageError as error:
                 self._note_trouble(node, str(error))
                 continue
-            self._take(node, name, answer, names.get(node, ""))
+            self._take(node, name, answer, nodes[node])
         return answered
 
     def _take(self, node: int, name: str, answer: T, key_name: str) -> None:
@@ -120,9 +119,9 @@ class RollCall(Generic[T]):
             raise RegistrationError(f"{self.caller}: node {node} failed to register{times}: {reason}")
 
 
-def _key_names(grid: Grid) -> dict[int, str]:
-    """Name each node as its key is registered; nothing for nodes without keys."""
+def _nodes(grid: Grid) -> dict[int, str]:
+    """List the nodes with the names that their keys are registered under; no names where there are no keys."""
     try:
         return {int(node.node_id): str(node.name) for node in grid.get_nodes()}
     except NotImplementedError:
-        return {}
+        return dict.fromkeys(grid.get_node_ids(), "")

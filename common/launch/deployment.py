@@ -10,7 +10,7 @@ from common.errors import SettingError
 from common.flower.control import Control
 from common.flower.home import FlowerHome
 from common.launch.following import Follower, RunLostError
-from common.run_dir import CHECKPOINTS
+from common.run_dir import checkpoint_rounds
 
 ATTEMPTS = 3  # times that a run is submitted again without having come further
 
@@ -88,8 +88,8 @@ def submit_and_follow(home: FlowerHome, config: Config, run_dir: Path, watch: Ca
             return run_id
 
 
-def _newest_checkpoint(run_dir: Path) -> str | None:
-    return max((folder.name for folder in (run_dir / CHECKPOINTS).glob("round_*")), default=None)
+def _newest_checkpoint(run_dir: Path) -> int | None:
+    return max(checkpoint_rounds(run_dir), default=None)
 
 
 def _root_app(home: FlowerHome, config: Config, run_config: dict[str, str]) -> Path:

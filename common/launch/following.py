@@ -10,6 +10,7 @@ from common.ledger import Entry, Tail
 
 LEDGER_POLL = 0.5  # seconds
 STATUS_EVERY = 20.0  # seconds between looks at Flower's own status, which costs a process each time
+SILENT = 600.0  # seconds for which a SuperLink may be away, or not know the run
 END_TIMEOUT = 30.0  # seconds for a run to be marked as ended
 ENDED = "finished"  # Flower's statuses of a run that is over begin so
 
@@ -50,13 +51,16 @@ class Follower:
         FedPhDError
             If the run failed.
         """
-        asked = time.monotonic()
+        asked = told = time.monotonic()
         while (ending := self._ending()) is None:
             watch()
             time.sleep(LEDGER_POLL)
             if time.monotonic() - asked > STATUS_EVERY:
                 asked = time.monotonic()
                 status = _status(control, run_id)
+                told = asked if status else told
+                if asked - told > SILENT:
+                    raise RunLostError(f"the SuperLink has told nothing of the run for {SILENT:.0f} s")
                 if status.startswith(ENDED):
                     ending = self._ending()  # it may have been written while Flower was asked
                     if ending is None:

@@ -19,10 +19,12 @@ from common.flower.home import FlowerHome
 from common.launch.deployment import submit_and_follow
 from common.launch.superlink import await_health, free_ports
 from common.launch.supervisor import Program, Supervisor
+from common.run_dir import sole_writer
 from common.topology import edge_ids, homes
 
 HOST = "127.0.0.1"
 FOLDER = "deployment"  # in the run folder: keys, homes and states; gone when the run ends
+LOCK = ".processes.lock"
 LOGS = "logs"
 FACTS = "deployment.json"  # what `fedphd status` needs to know
 
@@ -35,6 +37,11 @@ def run(config: Config, run_dir: Path) -> None:
     FedPhDError
         If Flower or the run fails; the details are in ``logs/`` in the run folder.
     """
+    with sole_writer(run_dir, LOCK):  # the root takes the folder's own lock, and may be lost for a while
+        _run(config, run_dir)
+
+
+def _run(config: Config, run_dir: Path) -> None:
     folder = run_dir / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     try:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import torch
@@ -103,9 +104,13 @@ def test_a_damaged_state_is_passed_over(tmp_path: Path) -> None:
 
 def test_no_draft_is_left(tmp_path: Path) -> None:
     (tmp_path / "optimizer").mkdir()
-    (tmp_path / "optimizer" / "00000000_s.1.draft").write_bytes(b"of a killed process")
+    torn, live = (tmp_path / "optimizer" / f".00000000_s.safetensors.{pid}.draft" for pid in (1, 2))
+    for draft in (torn, live):
+        draft.write_bytes(b"half")
+    os.utime(torn, (0, 0))  # of a process that was killed long ago; the other one may still be writing
     save(tmp_path, 1, 0)
-    assert [file.name for file in (tmp_path / "optimizer").iterdir()] == ["00000001_s.safetensors"]
+    left = sorted(file.name for file in (tmp_path / "optimizer").iterdir())
+    assert left == [live.name, "00000001_s.safetensors"]
 
 
 def test_states_from_before_a_pruning_are_kept_while_the_root_can_go_back(tmp_path: Path) -> None:

@@ -114,3 +114,10 @@ def test_a_message_with_hostile_events_is_refused_as_a_whole() -> None:
         EdgeUpdate.read(update, model.structure)
     with pytest.raises(MessageError, match=r"events cannot be read: 0\.event"):
         Roster.read(roster)
+
+
+def test_long_texts_are_cut_and_no_reason_to_lose_the_rest() -> None:
+    [event] = read_events(
+        write_events([{"time": 1.0, "event": "lost", "tier": "edge", "node": "e", "reason": "x" * 9999}])
+    )
+    assert event["reason"] == "x" * 2000

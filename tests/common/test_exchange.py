@@ -397,3 +397,19 @@ def test_sending_that_fails_again_and_again_is_an_error(clock: Clock) -> None:
     grid.failures = PUSHES
     with pytest.raises(RuntimeError, match="the session is gone"):
         list(exchange(grid, ask(7), 100.0))
+
+
+def test_a_reply_that_cannot_be_read_is_that_nodes_failure_only(clock: Clock) -> None:
+    """Flower inflates what a sender made of its reply without a check."""
+
+    class Unreadable(ScriptedGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            replies = super().pull_messages(message_ids)
+            if any(reply.metadata.src_node_id == 7 for reply in replies):
+                raise ValueError("Error parsing message")
+            return replies
+
+    grid = Unreadable(clock, {7: Node([(1.0, OK)]), 8: Node([(2.0, OK)])})
+    replies = {reply.metadata.src_node_id: reply for reply in exchange(grid, ask(7, 8), 100.0)}
+    assert replies[7].error.reason == "its reply cannot be read: ValueError"
+    assert not replies[8].has_error()

@@ -145,8 +145,8 @@ def failing(update: ClientUpdate, task: TrainOrder) -> RecordDict:
 
 UNSOUND: list[tuple[str, Reply, str]] = [
     ("lost", failing, "error 2: MemoryError('too little memory')"),
-    ("refuse", with_changes(client="client-0"), "comes from client-0"),
-    ("refuse", with_changes(client="client-9"), "comes from client-9"),
+    ("refuse", with_changes(client="client-0"), "comes from 'client-0'"),
+    ("refuse", with_changes(client="client-9"), "comes from 'client-9'"),
     ("refuse", with_changes(edge_round=3), "is for edge round 3, not 4"),
     ("refuse", with_changes(samples=31), "claims 31 images; 30 were registered"),
     ("refuse", with_changes(samples=0), "claims 0 images; 30 were registered"),

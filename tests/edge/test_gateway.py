@@ -16,6 +16,7 @@ from stub_flwr import StubFlwr
 import edge.app
 import edge.gateway
 from common.config import from_run_config, to_run_config
+from common.config.load import RUN_ID_KEY
 from common.flower.control import Control, ControlError
 from common.messages import END, REGISTER, TRAIN, EdgeUpdate, Roster, RoundOrder
 from common.topology import edge_timeout
@@ -27,7 +28,7 @@ from edge.spool import EDGE_KEY, SPOOL_KEY, OrderFailedError, Spool
 
 START = packed(0.0, 10.0)
 CONFIG = small_config("topology.clients=2", "topology.edges=1")
-RUN = "1"  # Flower's id of the root's run, as tests assume it
+RUN = "run-1"  # the root's run, also after it was resumed
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def base(tmp_path: Path) -> Path:
 @pytest.fixture
 def context(base: Path, tmp_path: Path) -> Context:
     facts = {"edge-id": "edge-0", "spool": str(base), "superlink": "edge-0-superlink:8000", "root-certificates": ""}
-    run_config = to_run_config(CONFIG, tmp_path / "run")
+    run_config = {**to_run_config(CONFIG, tmp_path / "run"), RUN_ID_KEY: RUN}
     return Context(run_id=1, node_id=5, node_config=facts, state=RecordDict(), run_config=run_config)
 
 
@@ -128,16 +129,34 @@ def test_an_edge_that_does_not_answer_in_time(context: Context, base: Path, monk
     late = pytest.raises(OrderFailedError, match=f"edge-0 did not answer within {timeout:g} s")
     with Spool(base / RUN).serving(), late:  # alive, but busy for ever
         app(message(TRAIN, order("client-0")), context)
+    assert Spool(base / RUN).next_order() is None  # nobody waits for it any more
     assert timeout <= clock.seconds <= timeout + 1
 
 
 def test_spools_that_a_crash_of_the_root_left_behind_are_ended(context: Context, base: Path) -> None:
-    left, over = Spool(base / "7"), Spool(base / "8")
-    over.end()
-    ended_at = (over.folder / "end").stat().st_mtime_ns
-    app(message(END), context)
+    left = Spool(base / "run-0")
+    (left.folder / "ledger.jsonl").touch()
+    left.put_order(TRAIN, order("client-0"))
+    with serverapp(base):
+        app(message(REGISTER), context)
     assert left.ended
-    assert (over.folder / "end").stat().st_mtime_ns == ended_at
+    assert not list(left.folder.rglob("*.safetensors"))  # models take room
+
+
+def test_a_run_that_another_one_took_over_from_is_told_so(context: Context, base: Path) -> None:
+    Spool(base / RUN).end()
+    with pytest.raises(OrderFailedError, match="edge-0 has ended this run, or works for another one"):
+        app(message(TRAIN, order("client-0")), context)
+
+
+@pytest.mark.usefixtures("alive")
+def test_a_root_that_was_lost_finds_the_work_of_its_edge_when_it_is_back(context: Context, base: Path) -> None:
+    app(message(REGISTER), context)
+    first = app(message(TRAIN, order("client-0")), context)
+    app(message(REGISTER), context)
+    again = app(message(TRAIN, order("client-0")), context)
+    assert again.content.object_id == first.content.object_id  # seconds and all: it was not trained again
+    assert not Spool(base / RUN).ended
 
 
 def test_other_things_beside_the_spools_are_left_alone(context: Context, base: Path) -> None:

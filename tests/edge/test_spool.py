@@ -68,11 +68,12 @@ def test_other_contents_and_other_types_are_other_orders(gateway: Spool) -> None
     assert len({gateway.put_order(kind, given) for kind, given in orders}) == 4
 
 
-def test_the_oldest_order_comes_first(gateway: Spool, server: Spool) -> None:
+def test_the_newest_order_comes_first(gateway: Spool, server: Spool) -> None:
+    """For an older one without an answer nobody waits any more."""
     first, second = gateway.put_order("train", content(2)), gateway.put_order("train", content(1))
-    assert server.next_order().id == first
-    server.put_answer(first, content(0))
     assert server.next_order().id == second
+    server.put_answer(second, content(0))
+    assert server.next_order().id == first
 
 
 def test_a_failure_is_told_once_and_then_the_order_is_tried_again(gateway: Spool, server: Spool) -> None:

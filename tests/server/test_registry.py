@@ -24,7 +24,7 @@ from server.registry import register
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common.flower.roll_call, "NODE_POLL", 0.01)
-    monkeypatch.setattr(server.registry, "EDGE_SLACK", 0.0)
+    monkeypatch.setattr(server.registry, "edge_timeout", lambda _topology: 0.0)
 
 
 class RosterGrid(BaseGrid):

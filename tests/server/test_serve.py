@@ -78,7 +78,7 @@ def test_a_gateway_that_goes_away_and_comes_back_gets_its_order_again(clock: Clo
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(clock: Clock, tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "round_0000").mkdir(parents=True)
     with pytest.raises(SettingError, match="already holds a run"):
         serve(lambda _ledger: pytest.fail("the edges were asked"), small_config(), tmp_path)
     assert not (tmp_path / "ledger.jsonl").exists()
