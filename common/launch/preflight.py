@@ -27,7 +27,7 @@ def check(config: Config) -> list[str]:
     Returns
     -------
     list[str]
-        What the user should know before the start: evaluations that take long.
+        What the user should know before the start: evaluations that take long, a deployment without security.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def check(config: Config) -> list[str]:
     unet = build_unet(config.model, config.seed)
     if config.structure.kind != "dense":
         unet, _ = prune(unet, config.structure.ratio)
-    return _long_evaluations(config, count(unet)[1]) if device.type == "cpu" else []
+    return _insecure(config.runtime) + (_long_evaluations(config, count(unet)[1]) if device.type == "cpu" else [])
 
 
 def _check_data(config: Config) -> None:
@@ -63,6 +63,15 @@ def _check_gpus(runtime: RuntimeConfig) -> None:
     if runtime.gpus_per_client > gpus:
         advice = f"this machine has {gpus} GPUs; no client could ever train; use at most {gpus}"
         raise SettingError("runtime.gpus_per_client", runtime.gpus_per_client, advice)
+
+
+def _insecure(runtime: RuntimeConfig) -> list[str]:
+    if not runtime.insecure:
+        return []
+    return [
+        "WARNING: runtime.insecure=true: no TLS and no keys; whoever reaches a port of this deployment can run code in "
+        "it, read its models and pose as a client; only for trials on a machine of your own"
+    ]
 
 
 def _long_evaluations(config: Config, macs: int) -> list[str]:

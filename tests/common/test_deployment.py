@@ -17,6 +17,7 @@ from common.flower.control import Control, ControlError
 from common.flower.home import FlowerHome
 from common.launch.deployment import ATTEMPTS, run, submit_and_follow
 from common.launch.following import END_TIMEOUT, STATUS_EVERY, Follower, RunLostError
+from common.launch.preflight import check
 from common.ledger import Ledger
 from common.run_dir import CHECKPOINTS
 
@@ -310,3 +311,9 @@ def test_a_deployment_is_reached_with_or_without_tls(
     run(compose(["runtime=deployment", "runtime.superlink=root:8000", trust]), run_dir)
     expected = {"insecure": True} if insecure else {"root-certificates": str(tmp_path / "ca.pem")}
     assert connections == [{"address": "root:8000", **expected}]
+
+
+def test_a_deployment_without_security_is_warned_of() -> None:
+    [warning] = check(small_config("runtime=processes", "runtime.insecure=true"))
+    assert warning.startswith("WARNING: runtime.insecure=true: no TLS and no keys")
+    assert check(small_config("runtime=processes")) == []
