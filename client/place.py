@@ -23,7 +23,7 @@ from flwr.app import Context
 
 from client.turns import turn
 from common.config import Config, from_run_config, run_folder
-from common.config.load import RUN_ID_KEY
+from common.config.load import run_name
 from common.data import holder_data
 from common.logs import log_to
 from common.topology import client_id
@@ -62,7 +62,7 @@ class Place:
         log_to(None)
         state = Path(str(node["state-dir"]))
         turns = Path(str(node.get("turns-dir", state / "turns"))), int(node.get("turns", 1))
-        return cls(config, index, state / str(context.run_config[RUN_ID_KEY]), turns)
+        return cls(config, index, state / run_name(context.run_config), turns)
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ was counted cannot differ. `metrics.jsonl` is written by the same class: one lin
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,11 @@ class Ledger(JsonLines):
     def take(self, entry: Entry) -> None:
         """Write an event that happened elsewhere."""
         self.write(**entry)
+
+    def take_forwarded(self, edge: str, entries: Iterable[Entry]) -> None:
+        """Write what an edge's ledger sent along; whose events they are does not depend on what they say."""
+        for entry in entries:
+            self.take({**entry, "tier": "edge", "node": edge})
 
     def to_forward(self) -> list[Entry]:
         """Hand out, once, the events that another tier's ledger does not have: none, where all tiers share one."""

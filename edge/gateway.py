@@ -14,7 +14,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from common.config import from_run_config
-from common.config.load import CONFIG_KEY, RUN_DIR_KEY, RUN_ID_KEY
+from common.config.load import CONFIG_KEY, RUN_DIR_KEY, RUN_ID_KEY, run_name
 from common.errors import FedPhDError
 from common.flower.control import Control
 from common.flower.home import FlowerHome
@@ -42,13 +42,13 @@ def register(message: Message, context: Context) -> Message:
             if not other.served:
                 other.clear()
     spool.begin()
-    return _forward(message, context)
+    return _forward(message, context, spool)
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Let the edge run its edge rounds."""
-    return _forward(message, context)
+    return _forward(message, context, _spool(context))
 
 
 @app.query("end")
@@ -58,7 +58,7 @@ def end(message: Message, context: Context) -> Message:
     return Message(RecordDict(), reply_to=message)
 
 
-def _forward(message: Message, context: Context) -> Message:
+def _forward(message: Message, context: Context, spool: Spool) -> Message:
     """Put the order into the spool and wait for its answer.
 
     Raises
@@ -67,7 +67,6 @@ def _forward(message: Message, context: Context) -> Message:
         If the edge could not carry it out, or did not answer within the time of a root round.
     """
     log_to(None)
-    spool = _spool(context)
     order_id = spool.put_order(message.metadata.message_type, message.content)
     edge_run = EdgeRun(context, spool)
     started = time.monotonic()
@@ -88,7 +87,7 @@ def _forward(message: Message, context: Context) -> Message:
 
 def _spool(context: Context) -> Spool:
     """Open the spool of the root's run, which is the same after a resume."""
-    return Spool(Path(str(context.node_config["spool"])) / Path(str(context.run_config[RUN_ID_KEY])).name)
+    return Spool(Path(str(context.node_config["spool"])) / run_name(context.run_config))
 
 
 class EdgeRun:

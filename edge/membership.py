@@ -13,6 +13,7 @@ from common.flower.exchange import Patience
 from common.flower.roll_call import RollCall
 from common.homogeneity import Distribution, distribution
 from common.messages import Profile
+from common.private_files import write_private
 from common.topology import members
 
 FAILURES = 3  # times that a client may fail before registration does
@@ -79,9 +80,7 @@ class Membership:
             raise RegistrationError(f"{self.edge}: its clients do not have the same classes")
         if self.file is not None:
             known = {name: {"node": node, "profile": asdict(self.profiles[name])} for name, node in self.nodes.items()}
-            draft = self.file.with_suffix(".draft")
-            draft.write_text(json.dumps(known), encoding="utf-8")
-            draft.replace(self.file)
+            write_private(self.file, json.dumps(known).encode())
 
     def _restore(self, known: dict[str, dict[str, object]]) -> None:
         for name, one in known.items():

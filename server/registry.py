@@ -78,8 +78,7 @@ def register(grid: Grid, topology: TopologyConfig, ledger: Ledger) -> Registry:
     profiles: dict[str, Profile] = {}
     seen: dict[str, list[str]] = {}
     for edge in edges:
-        for event in call.answers[edge].events:
-            ledger.take({**event, "tier": "edge", "node": edge})
+        ledger.take_forwarded(edge, call.answers[edge].events)
         for profile in call.answers[edge].profiles:
             if profiles.setdefault(profile.client, profile) != profile:
                 raise RegistrationError(f"{profile.client} told {edge} something else than its other edges")

@@ -154,8 +154,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
             except MessageError as error:
                 self._log("refuse", **where, reason=str(error))
                 continue
-            for event in update.events:
-                self.ledger.take({**event, "tier": "edge", "node": edge})
+            self.ledger.take_forwarded(edge, update.events)
             facts = {"samples": update.samples, "loss": _loss([update])}
             seconds = round(sum(one.seconds for one in update.rounds), 3)
             self._log("accept", **where, **self._traffic(reply.content), **facts, seconds=seconds)

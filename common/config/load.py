@@ -90,6 +90,11 @@ def run_folder(run_config: Mapping[str, object], run_id: int) -> Path:
     return Path(str(run_config.get(RUN_DIR_KEY) or f"runs/flwr-{run_id}")).absolute()
 
 
+def run_name(run_config: Mapping[str, object]) -> str:
+    """Read the name of the training, the same after a resume, as the name of a folder and nothing above it."""
+    return Path(str(run_config[RUN_ID_KEY])).name
+
+
 def _dotted_key(tree: object, location: tuple[int | str, ...]) -> str:
     """Name the option at pydantic's `location`, without the union tags that pydantic puts between."""
     parts: list[str] = []

@@ -71,12 +71,9 @@ def compose_file(arguments: list[str]) -> None:
     SettingError
         If an override cannot be used.
     """
-    parser = ArgumentParser("fedphd compose", description="Print the Docker Compose file of a topology.")
-    parser.add_argument("--gpu", action="store_true", help="print the override file for clients with GPUs instead")
-    parser.add_argument("overrides", nargs="*", help=OVERRIDES)
-    given = parser.parse_intermixed_args(arguments)
-    render = import_module("common.deploy.compose").render
-    print(render(compose(given.overrides), gpu=given.gpu), end="")
+    _print_rendered(
+        arguments, "compose", "Docker Compose file", "print the override file for clients with GPUs instead"
+    )
 
 
 def kubernetes(arguments: list[str]) -> None:
@@ -87,11 +84,16 @@ def kubernetes(arguments: list[str]) -> None:
     SettingError
         If an override cannot be used.
     """
-    parser = ArgumentParser("fedphd kubernetes", description="Print the Kubernetes manifests of a topology.")
-    parser.add_argument("--gpu", action="store_true", help="give each client a GPU")
+    _print_rendered(arguments, "kubernetes", "Kubernetes manifests", gpu="give each client a GPU")
+
+
+def _print_rendered(arguments: list[str], tool: str, what: str, gpu: str) -> None:
+    """Print what the module of this name in `common.deploy` renders; `gpu` explains the option."""
+    parser = ArgumentParser(f"fedphd {tool}", description=f"Print the {what} of a topology.")
+    parser.add_argument("--gpu", action="store_true", help=gpu)
     parser.add_argument("overrides", nargs="*", help=OVERRIDES)
     given = parser.parse_intermixed_args(arguments)
-    render = import_module("common.deploy.kubernetes").render
+    render = import_module(f"common.deploy.{tool}").render
     print(render(compose(given.overrides), gpu=given.gpu), end="")
 
 
