@@ -1,8 +1,9 @@
 """Run all benchmarks: `python -m benchmarks`."""
 
-from benchmarks import aggregation, deployed_round, kept_optimizer
+from benchmarks import aggregation, codecs, deployed_round, kept_optimizer
 
 if __name__ == "__main__":
     aggregation.main()
+    codecs.main()
     kept_optimizer.main()
     deployed_round.main()

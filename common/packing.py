@@ -41,6 +41,23 @@ class PackedModel:
         digest.update(np.ascontiguousarray(self.vector).data)
         return digest.hexdigest()
 
+    def select(self, structure: Structure) -> "PackedModel":
+        """Take the tensors that `structure` names, in its order; the model itself if it names all of them."""
+        if structure == self.structure:
+            return self
+        arrays = dict(self.arrays())
+        return PackedModel(structure, np.concatenate([arrays[name].ravel() for name, _ in structure.tensors]))
+
+    def overlay(self, other: "PackedModel") -> "PackedModel":
+        """Replace the tensors that `other` has; `other` itself if it has all of them."""
+        if other.structure == self.structure:
+            return other
+        replaced = PackedModel(self.structure, self.vector.copy())
+        target = dict(replaced.arrays())
+        for name, array in other.arrays():
+            target[name][...] = array
+        return replaced
+
     def arrays(self) -> Iterator[tuple[str, Vector]]:
         """Yield each tensor's name and numbers, as views into the vector."""
         offset = 0

@@ -1,10 +1,16 @@
+from importlib.resources import files
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.config import ModelConfig
+from common.model import build_unet, rebuild_unet
 from common.packing import PackedModel, pack, unpack
+from common.pruning import prune
 from common.structure import Structure
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.tensor([7.0]), "scale": torch.tensor(8.0)}
@@ -44,6 +50,73 @@ def test_the_hash_tells_bits_and_structure_apart() -> None:
     assert PackedModel(model.structure, changed).hash != model.hash  # 0.0 == -0.0, but not bit for bit
     flat = Structure((("a.weight", (6,)), ("a.bias", (1,)), ("scale", ())))
     assert PackedModel(flat, model.vector).hash != model.hash
+
+
+DIGITS = ModelConfig.model_validate(yaml.safe_load((files("conf") / "model" / "digits8.yaml").read_text()))
+
+
+@settings(deadline=None, max_examples=6)
+@given(st.floats(0.01, 0.75), st.integers(0, 2**32 - 1))  # GroupNorm's groups have 4 channels: beyond 0.75 none stays
+def test_pruned_packed_unpacked_and_rebuilt_it_is_the_same_network(ratio: float, seed: int) -> None:
+    pruned, _ = prune(build_unet(DIGITS, seed), ratio)
+    model = pack(pruned.state_dict())
+    assert model.structure.size < pack(build_unet(DIGITS, seed).state_dict()).structure.size
+    rebuilt = rebuild_unet(DIGITS, Structure.from_json(model.structure.to_json()))
+    rebuilt.load_state_dict(unpack(model))
+    assert pack(rebuilt.state_dict()).hash == model.hash
+    x_t, t = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(seed)), torch.tensor([3, 700])
+    with torch.no_grad():
+        assert torch.equal(rebuilt(x_t, t).sample, pruned(x_t, t).sample)
+
+
+# --- some of the tensors ----------------------------------------------------------------------------
+
+NUMBERS = PackedModel(Structure((("a", (2,)), ("b", ()), ("c", (1, 3)))), np.arange(6, dtype=np.float32))
+SOME = PackedModel(Structure((("a", (2,)), ("c", (1, 3)))), np.float32([10, 11, 12, 13, 14]))
+
+
+def test_tensors_are_selected_by_name() -> None:
+    np.testing.assert_array_equal(NUMBERS.select(SOME.structure).vector, [0, 1, 3, 4, 5])
+    turned = Structure((("c", (1, 3)), ("b", ())))
+    np.testing.assert_array_equal(NUMBERS.select(turned).vector, [3, 4, 5, 2])
+    assert NUMBERS.select(NUMBERS.structure) is NUMBERS
+    with pytest.raises(KeyError, match="d"):
+        NUMBERS.select(Structure((("d", ()),)))
+
+
+def test_tensors_are_replaced_by_name_and_the_others_stay() -> None:
+    np.testing.assert_array_equal(NUMBERS.overlay(SOME).vector, [10, 11, 2, 12, 13, 14])
+    np.testing.assert_array_equal(NUMBERS.vector, np.arange(6))  # left as it was
+    turned = PackedModel(Structure((("c", (1, 3)), ("a", (2,)))), np.float32([7, 8, 9, 1, 2]))
+    np.testing.assert_array_equal(NUMBERS.overlay(turned).vector, [1, 2, 2, 7, 8, 9])
+    other = PackedModel(NUMBERS.structure, np.zeros(6, np.float32))
+    assert NUMBERS.overlay(other) is other
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        PackedModel(Structure((("d", (2,)),)), np.zeros(2, np.float32)),
+        PackedModel(Structure((("a", (3,)),)), np.zeros(3, np.float32)),
+    ],
+)
+def test_what_does_not_fit_replaces_nothing(other: PackedModel) -> None:
+    with pytest.raises((KeyError, ValueError)):
+        NUMBERS.overlay(other)
+
+
+@given(st.data())
+def test_what_was_selected_and_laid_over_is_there(data: st.DataObject) -> None:
+    shapes = data.draw(st.lists(st.lists(st.integers(1, 3), max_size=3).map(tuple), min_size=1, max_size=6))
+    structure = Structure(tuple((f"t{index}", shape) for index, shape in enumerate(shapes)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    one, two = (PackedModel(structure, rng.random(structure.size, np.float32)) for _ in range(2))
+    kept = data.draw(st.sets(st.sampled_from(range(len(shapes))), min_size=1))
+    some = Structure(tuple(tensor for index, tensor in enumerate(structure.tensors) if index in kept))
+    mixed = one.overlay(two.select(some))
+    assert mixed.select(some).hash == two.select(some).hash
+    assert mixed.overlay(one.select(some)).hash == one.hash
+    assert mixed.overlay(two).hash == two.hash
 
 
 # --- structure --------------------------------------------------------------------------------------
