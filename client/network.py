@@ -1,17 +1,15 @@
 """The client's U-Net, kept between messages where the process lives that long."""
 
-import json
 from functools import lru_cache
-
-from diffusers import UNet2DModel
 
 from common.config import ModelConfig
 from common.model import rebuild_unet
+from common.networks import UNet
 from common.packing import PackedModel, unpack
 from common.structure import Structure
 
 
-def network(model: ModelConfig, packed: PackedModel) -> UNet2DModel:
+def network(model: ModelConfig, packed: PackedModel) -> UNet:
     """Give the U-Net with the weights of `packed`; it is lent until the next call.
 
     A process of a simulation serves many clients: it builds the U-Net once for each structure (and
@@ -22,12 +20,12 @@ def network(model: ModelConfig, packed: PackedModel) -> UNet2DModel:
     StructureError
         If the configured U-Net cannot have the structure.
     """
-    unet = _built(model.name, json.dumps(model.unet, sort_keys=True), packed.structure)
+    unet = _built(model.model_dump_json(), packed.structure)
     unet.load_state_dict(unpack(packed))
     unet.requires_grad_(True).zero_grad(set_to_none=True)
     return unet
 
 
 @lru_cache(maxsize=1)
-def _built(name: str, options: str, structure: Structure) -> UNet2DModel:
-    return rebuild_unet(ModelConfig(name=name, unet=json.loads(options)), structure)
+def _built(model: str, structure: Structure) -> UNet:
+    return rebuild_unet(ModelConfig.model_validate_json(model), structure)

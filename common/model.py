@@ -5,7 +5,6 @@ whoever has the options and the shapes can rebuild it: no pickle, no replay of t
 """
 
 import inspect
-import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -14,48 +13,61 @@ import torch_pruning as tp
 from diffusers import UNet2DModel
 from diffusers.models.attention_processor import Attention
 from diffusers.models.downsampling import Downsample2D
+from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
 from common.config import ModelConfig
 from common.errors import SettingError
+from common.networks import ConvNextUNet, UNet
 from common.seeding import derive_seed
 from common.structure import Shape, Structure, StructureError
 
-_OPTIONS = sorted(set(inspect.signature(UNet2DModel.__init__).parameters) - {"self"})
+# By `model.network`: the class, and what its options must fulfil.
+_NETWORKS: dict[str, tuple[type[UNet], str]] = {
+    "unet2d": (
+        UNet2DModel,
+        "block_out_channels must be multiples of norm_num_groups, sample_size of 2 ** (blocks - 1), "
+        "and in_channels equal to out_channels",
+    ),
+    "convnext": (
+        ConvNextUNet,
+        "dim must be at least 4, sample_size a multiple of 2 ** (levels - 1), and in_channels equal to out_channels",
+    ),
+}
 
 
-def build_unet(model: ModelConfig, seed: int) -> UNet2DModel:
+def build_unet(model: ModelConfig, seed: int) -> UNet:
     """Build the dense U-Net, its initial weights drawn from the run's seed alone.
 
     Parameters
     ----------
     model : ModelConfig
-        The options of diffusers' `UNet2DModel`.
+        The network and its options.
     seed : int
         The run's seed. Torch's global generator is left as it was.
 
     Returns
     -------
-    UNet2DModel
+    UNet
         In training mode, on the CPU.
 
     Raises
     ------
     SettingError
-        If `UNet2DModel` has no such option, or cannot be built or run with these.
+        If the network has no such option, or cannot be built or run with these.
     """
-    unet = _skeleton(model.unet)
+    unet = _skeleton(model)
     try:
         _dry_run(unet)
     except Exception as error:  # whatever torch raises for layers that do not fit each other
-        raise _unusable(model.unet, error) from error
+        raise _unusable(model, error) from error
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, "unet"))
-        return UNet2DModel(**model.unet)
+        return type(unet)(**model.unet)
 
 
-def rebuild_unet(model: ModelConfig, structure: Structure) -> UNet2DModel:
+def rebuild_unet(model: ModelConfig, structure: Structure) -> UNet:
     """Build the U-Net of a structure, to be filled by `load_state_dict`.
 
     Parameters
@@ -67,7 +79,7 @@ def rebuild_unet(model: ModelConfig, structure: Structure) -> UNet2DModel:
 
     Returns
     -------
-    UNet2DModel
+    UNet
         In training mode, on the CPU, all weights zero.
 
     Raises
@@ -75,10 +87,10 @@ def rebuild_unet(model: ModelConfig, structure: Structure) -> UNet2DModel:
     StructureError
         If the configured U-Net cannot have this structure, as `check_structure` says.
     SettingError
-        If `UNet2DModel` cannot be built with the options.
+        If the network cannot be built with the options.
     """
     check_structure(model, structure)
-    unet = _resized(model.unet, structure).to_empty(device="cpu")
+    unet = _resized(model, structure).to_empty(device="cpu")
     with torch.no_grad():
         for parameter in unet.parameters():
             parameter.zero_()
@@ -95,17 +107,45 @@ def check_structure(model: ModelConfig, structure: Structure) -> None:
         the dense U-Net's, or of a width that GroupNorm's groups do not divide; or if neighbouring
         layers do not fit.
     SettingError
-        If `UNet2DModel` cannot be built with the options.
+        If the network cannot be built with the options.
     """
-    _check(json.dumps(model.unet), structure)
+    _check(model.model_dump_json(), structure)
 
 
-def count(unet: UNet2DModel, sample_shape: Sequence[int] | None = None) -> tuple[int, int]:
+def dense_structure(model: ModelConfig) -> Structure:
+    """Structure of the dense network; allocates nothing."""
+    return Structure.of(_skeleton(model).state_dict())
+
+
+def check_size(structure: Structure, model: ModelConfig) -> None:
+    """Check, before room is made for its numbers, that a network is not larger than the configured dense one.
+
+    Raises
+    ------
+    StructureError
+        If it is.
+    """
+    most = dense_structure(model).size
+    if structure.size > most:
+        raise StructureError(
+            f"structure {structure.id} has {structure.size} numbers; the configured network has {most}"
+        )
+
+
+def pixel_shape(model: ModelConfig) -> tuple[int, int, int]:
+    """Shape (C, H, W) of the images that a network draws: the autoencoder's, where it draws latents."""
+    if model.autoencoder is not None:
+        side = model.autoencoder.image_size
+        return model.autoencoder.image_channels, side, side
+    return image_shape(_skeleton(model))
+
+
+def count(unet: UNet, sample_shape: Sequence[int] | None = None) -> tuple[int, int]:
     """Count parameters, and multiply-accumulate operations (MACs) of one forward pass.
 
     Parameters
     ----------
-    unet : UNet2DModel
+    unet : UNet
         Dense or pruned; left as it is.
     sample_shape : Sequence[int], optional
         (C, H, W) of one image; by default that of the U-Net's options.
@@ -121,12 +161,12 @@ def count(unet: UNet2DModel, sample_shape: Sequence[int] | None = None) -> tuple
     return int(parameters), int(macs)
 
 
-def image_shape(unet: UNet2DModel) -> tuple[int, int, int]:
+def image_shape(unet: UNet) -> tuple[int, int, int]:
     """Shape (C, H, W) of the images for which the U-Net is configured."""
     return unet.config.in_channels, unet.config.sample_size, unet.config.sample_size
 
 
-def refresh_widths(unet: UNet2DModel) -> None:
+def refresh_widths(unet: UNet) -> None:
     """Renew, after layers were narrowed in place, what diffusers' blocks note about their widths.
 
     Up- and downsampling assert their number of channels; attention notes the scale 1/sqrt(d) and
@@ -140,55 +180,66 @@ def refresh_widths(unet: UNet2DModel) -> None:
             module.inner_dim, module.inner_kv_dim = module.to_q.out_features, module.to_k.out_features
             module.out_dim = module.to_out[0].out_features
             module.scale = (module.inner_dim // module.heads) ** -0.5
+        elif isinstance(module, ResnetBlock2D):  # resamples its input without a convolution
+            for resampler in filter(None, (module.upsample, module.downsample)):
+                resampler.channels = resampler.out_channels = module.norm1.num_channels
 
 
-def _skeleton(options: Mapping[str, object]) -> UNet2DModel:
+def _skeleton(model: ModelConfig) -> UNet:
     """Build the dense U-Net without memory for its weights."""
-    unknown = {key: value for key, value in options.items() if key not in _OPTIONS}
+    network, _ = _NETWORKS[model.network]
+    known = sorted(inspect.signature(network).parameters)
+    unknown = {key: value for key, value in model.unet.items() if key not in known}
     if unknown:
-        advice = f"diffusers' UNet2DModel has no such option; it has {', '.join(_OPTIONS)}"
-        raise SettingError("model.unet", unknown, advice)
-    size = options.get("sample_size")
+        raise SettingError("model.unet", unknown, f"{network.__name__} has no such option; it has {', '.join(known)}")
+    size = model.unet.get("sample_size")
     if type(size) is not int or size < 1:
         raise SettingError("model.unet", {"sample_size": size}, "must be the side of the square images in pixels")
     try:
         with torch.device("meta"):
-            return UNet2DModel(**options)
+            return network(**model.unet)
     except Exception as error:  # whatever diffusers and torch raise for options that they cannot use
-        raise _unusable(options, error) from error
+        raise _unusable(model, error) from error
 
 
-def _unusable(options: Mapping[str, object], error: Exception) -> SettingError:
-    advice = (
-        f"diffusers' UNet2DModel cannot be built and run with these ({error!r}); block_out_channels must be "
-        "multiples of norm_num_groups, sample_size of 2 ** (blocks - 1), and in_channels equal to out_channels"
-    )
-    return SettingError("model.unet", dict(options), advice)
+def _unusable(model: ModelConfig, error: Exception) -> SettingError:
+    network, needs = _NETWORKS[model.network]
+    advice = f"{network.__name__} cannot be built and run with these ({error!r}); {needs}"
+    return SettingError("model.unet", model.unet, advice)
 
 
-def _dry_run(unet: UNet2DModel) -> None:
-    """Compute shapes only, from an image to a noise prediction of the same shape."""
+def _dry_run(unet: UNet) -> None:
+    """Compute shapes only, from an image to a noise prediction of the same shape, on a U-Net without memory."""
     shape = image_shape(unet)
     unet.eval()  # dropout would draw random numbers
+    for module in unet.modules():
+        if isinstance(module, nn.ConvTranspose2d):
+            module.register_forward_pre_hook(_check_input)
     with torch.no_grad():
         sample = unet(torch.empty(1, *shape, device="meta"), torch.zeros(1, device="meta").long()).sample
     if sample.shape != (1, *shape):
         raise ValueError(f"makes {tuple(sample.shape[1:])} of an image of {shape}")
 
 
+def _check_input(layer: nn.ConvTranspose2d, inputs: tuple[torch.Tensor]) -> None:
+    """Check what torch checks for every other layer, but not for this one without memory."""
+    if inputs[0].shape[1] != layer.in_channels:
+        raise ValueError(f"{layer} gets {inputs[0].shape[1]} channels")
+
+
 @lru_cache(maxsize=16)
-def _check(options: str, structure: Structure) -> None:
+def _check(model: str, structure: Structure) -> None:
     """Do `check_structure`, once for each pair: every message of a run has one of two structures."""
-    unet = _resized(json.loads(options), structure)
+    unet = _resized(ModelConfig.model_validate_json(model), structure)
     try:
         _dry_run(unet)
     except Exception as error:  # whatever torch raises for layers that do not fit each other
         raise StructureError(f"structure {structure.id}: its layers do not fit each other ({error!r})") from error
 
 
-def _resized(options: Mapping[str, object], structure: Structure) -> UNet2DModel:
+def _resized(model: ModelConfig, structure: Structure) -> UNet:
     """Build the U-Net of a structure without memory for its weights; whether layers fit each other is not checked."""
-    unet = _skeleton(options)
+    unet = _skeleton(model)
     dense = Structure.of(unet.state_dict())
     _check_names(dense, structure)
     for (name, shape), (_, largest) in zip(structure.tensors, dense.tensors, strict=True):
@@ -224,11 +275,14 @@ def _check_shape(name: str, shape: Shape, largest: Shape) -> None:
 def _resize(name: str, module: nn.Module, shapes: Mapping[str, Shape]) -> None:
     """Give one layer parameters of new shapes, and renew its own note of its widths."""
     weight = shapes["weight"]
-    if shapes.get("bias", weight[:1]) != weight[:1]:
-        raise StructureError(
-            f"tensor {name}.bias: shape {shapes['bias']} must be {weight[:1]}, as its weight's outputs"
-        )
-    if isinstance(module, nn.Conv2d):
+    outputs = weight[1:2] if isinstance(module, nn.ConvTranspose2d) else weight[:1]
+    if shapes.get("bias", outputs) != outputs:
+        raise StructureError(f"tensor {name}.bias: shape {shapes['bias']} must be {outputs}, as its weight's outputs")
+    if isinstance(module, nn.ConvTranspose2d):
+        module.in_channels, module.out_channels = weight[:2]
+    elif isinstance(module, nn.Conv2d) and module.groups > 1:  # depthwise, the only groups in our networks
+        module.groups = module.in_channels = module.out_channels = weight[0]
+    elif isinstance(module, nn.Conv2d):
         module.out_channels, module.in_channels = weight[:2]
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = weight

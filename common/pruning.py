@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import torch
 import torch_pruning as tp
-from diffusers import UNet2DModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from common.errors import SettingError
 from common.model import image_shape, refresh_widths
+from common.networks import UNet
 from common.structure import Structure, StructureError
 
 
@@ -45,7 +45,7 @@ class Pruning:
     history: tuple[tuple[str, bool, tuple[int, ...]], ...]
 
 
-def prune(unet: UNet2DModel, ratio: float) -> tuple[UNet2DModel, Pruning]:
+def prune(unet: UNet, ratio: float) -> tuple[UNet, Pruning]:
     """Remove the least important channels of every layer but the last.
 
     GroupNorm ties a layer's channels to groups that stay equally wide, so a group of g channels
@@ -54,14 +54,14 @@ def prune(unet: UNet2DModel, ratio: float) -> tuple[UNet2DModel, Pruning]:
 
     Parameters
     ----------
-    unet : UNet2DModel
+    unet : UNet
         Left unchanged. The choice depends on its weights alone.
     ratio : float
         Share of channels to remove.
 
     Returns
     -------
-    tuple[UNet2DModel, Pruning]
+    tuple[UNet, Pruning]
         A new, narrower network with parameters of its own, and what was removed.
 
     Raises
@@ -78,7 +78,7 @@ def prune(unet: UNet2DModel, ratio: float) -> tuple[UNet2DModel, Pruning]:
             # The authors' GroupNormImportance(p=2), by torch-pruning's present name for it.
             importance=tp.importance.GroupMagnitudeImportance(p=2),
             pruning_ratio=ratio,
-            ignored_layers=[pruned.conv_out],
+            ignored_layers=[_last_convolution(pruned)],
             num_heads={layer: block.heads for block in _attentions(pruned) for layer in _projections(block)},
             # torch-pruning's defaults are shared by all pruners and would keep every pruned model alive.
             in_channel_groups={},
@@ -92,19 +92,19 @@ def prune(unet: UNet2DModel, ratio: float) -> tuple[UNet2DModel, Pruning]:
     return pruned, Pruning(ratio, Structure.of(unet.state_dict()).id, history)
 
 
-def prune_like(unet: UNet2DModel, pruning: Pruning) -> UNet2DModel:
+def prune_like(unet: UNet, pruning: Pruning) -> UNet:
     """Remove the same channels from a network of the structure that was pruned, e.g. the EMA.
 
     Parameters
     ----------
-    unet : UNet2DModel
+    unet : UNet
         Left unchanged.
     pruning : Pruning
         What `prune` removed.
 
     Returns
     -------
-    UNet2DModel
+    UNet
         A new, narrower network with parameters of its own.
 
     Raises
@@ -122,7 +122,7 @@ def prune_like(unet: UNet2DModel, pruning: Pruning) -> UNet2DModel:
 
 
 @contextmanager
-def _working_copy(unet: UNet2DModel) -> Iterator[tuple[UNet2DModel, tuple[Tensor, Tensor]]]:
+def _working_copy(unet: UNet) -> Iterator[tuple[UNet, tuple[Tensor, Tensor]]]:
     """Lend a copy that torch-pruning can trace and cut, with inputs; put right afterwards what it left.
 
     Tracing needs gradients: under no_grad it fails, and frozen parameters it leaves unpruned without
@@ -137,7 +137,12 @@ def _working_copy(unet: UNet2DModel) -> Iterator[tuple[UNet2DModel, tuple[Tensor
     work.to(unet.device).train(unet.training)
 
 
-def _attentions(unet: UNet2DModel) -> list[Attention]:
+def _last_convolution(unet: UNet) -> nn.Conv2d:
+    """Give the one that makes the image, whose channels stay."""
+    return [module for module in unet.conv_out.modules() if isinstance(module, nn.Conv2d)][-1]
+
+
+def _attentions(unet: UNet) -> list[Attention]:
     return [module for module in unet.modules() if isinstance(module, Attention)]
 
 
@@ -145,17 +150,17 @@ def _projections(attention: Attention) -> tuple[nn.Linear, nn.Linear, nn.Linear]
     return attention.to_q, attention.to_k, attention.to_v
 
 
-def _norms(unet: UNet2DModel) -> list[nn.GroupNorm]:
+def _norms(unet: UNet) -> list[nn.GroupNorm]:
     return [module for module in unet.modules() if isinstance(module, nn.GroupNorm)]
 
 
-def _widths(unet: UNet2DModel) -> list[int]:
+def _widths(unet: UNet) -> list[int]:
     """Channels of every GroupNorm and attention projection, all of which a pruning must narrow."""
     projections = [layer.out_features for attention in _attentions(unet) for layer in _projections(attention)]
     return [norm.num_channels for norm in _norms(unet)] + projections
 
 
-def _advice(unet: UNet2DModel) -> str:
+def _advice(unet: UNet) -> str:
     """Say which ratios work, from the channels of the narrowest GroupNorm group or attention head."""
     groups = [norm.num_channels // norm.num_groups for norm in _norms(unet)]
     unit = min(groups + [attention.to_q.out_features // attention.heads for attention in _attentions(unet)])

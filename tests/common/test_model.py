@@ -112,7 +112,7 @@ class TestCount:
         # A resnet of input width c: norms 2c + 8, convs (c*9*4+4) + (4*9*4+4), time 16*4+4 = 68,
         # and, where c = 8, a shortcut 8*4+4 = 36. c = 4: 16 + 148 + 148 + 68 = 380;
         # c = 8: 24 + 292 + 148 + 68 + 36 = 568. One c = 4 going down, two c = 8 going up.
-        parameters, macs = count(build_unet(ModelConfig(name="hand", unet=unet), 0))
+        parameters, macs = count(build_unet(DIGITS.model_copy(update={"unet": unet}), 0))
         assert parameters == 40 + 352 + 45 + 380 + 2 * 568 == 1953
         # torch-pruning counts a bias as one MAC and leaves out GroupNorm's statistics; the convolutions on
         # 4 pixels dominate: 4 * (36 + 2*144 + 2*(288 + 144 + 32) + 36) = 5152 without biases and norms.

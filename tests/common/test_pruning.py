@@ -13,7 +13,8 @@ from torch import nn
 
 from common.config import ModelConfig
 from common.errors import SettingError
-from common.model import build_unet, count
+from common.model import build_unet, count, rebuild_unet
+from common.networks.convnext import LinearAttention
 from common.packing import pack
 from common.pruning import prune, prune_like
 from common.structure import Structure, StructureError
@@ -21,6 +22,8 @@ from common.structure import Structure, StructureError
 # Groups of 4 channels, heads of 8: ratios move in quarters.
 SMALL = ModelConfig(
     name="small",
+    network="unet2d",
+    autoencoder=None,
     unet={
         "sample_size": 8,
         "in_channels": 1,
@@ -33,6 +36,14 @@ SMALL = ModelConfig(
         "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
         "dropout": 0.1,
     },
+)
+# Widths 4, 8 and 16, heads of 8.
+CONVNEXT = ModelConfig(
+    name="convnext",
+    network="convnext",
+    autoencoder=None,
+    unet={"sample_size": 8, "in_channels": 1, "out_channels": 1, "dim": 8, "dim_mults": [1, 2]}
+    | {"attention_heads": 2, "attention_head_dim": 8},
 )
 
 
@@ -275,11 +286,58 @@ class TestPruneLike:
             prune_like(pruned, pruning)
 
 
+class TestConvNext:
+    @pytest.mark.parametrize(("model", "ratio"), [(CONVNEXT, 0.25), (CONVNEXT, 0.5), (CONVNEXT, 0.75)])
+    def test_every_layer_loses_the_same_share(self, model, ratio):
+        dense = build_unet(model, 0)
+        pruned, _ = prune(dense, ratio)
+        tensors = dense.state_dict()
+        for name, tensor in pruned.state_dict().items():
+            # The image's channel, the depthwise kernels' one input and the sinusoids keep their size.
+            ends = {"conv_in.weight": (1,), "conv_out.1.weight": (0,), "conv_out.1.bias": (0,)}
+            ends["time_embedding.linear_1.weight"] = (1,)
+            kept = (1,) if "depthwise.weight" in name else ends.get(name, ())
+            for axis, (now, before) in enumerate(zip(tensor.shape[:2], tensors[name].shape[:2], strict=True)):
+                assert now == (before if axis in kept else before * (1 - ratio)), name
+
+    def test_published_network_by_hand(self):
+        # The input convolution's 18: floor(18 * 0.75) = 13; all other widths are multiples of 28 = 4 * 7.
+        text = (files("conf") / "model" / "feddiffuse_fmnist.yaml").read_text()
+        pruned, _ = prune(build_unet(ModelConfig.model_validate(yaml.safe_load(text)), 0), 0.25)
+        assert pruned.conv_in.weight.shape == (13, 1, 7, 7)
+        assert [block.block2.conv2.out_channels for block in pruned.down_blocks] == [21, 42, 84]
+        assert pruned.up_blocks[0].sampler.weight.shape == (42, 42, 4, 4)
+        assert pruned.up_blocks[0].block1.depthwise.weight.shape == (2 * 84, 1, 7, 7)
+        assert pruned.mid_block.attention.to_q.weight.shape == (4 * 24, 84)
+
+    def test_rebuilt_from_its_structure(self):
+        pruned, _ = prune(build_unet(CONVNEXT, 0).eval(), 0.25)
+        rebuilt = rebuild_unet(CONVNEXT, Structure.of(pruned.state_dict())).eval()
+        rebuilt.load_state_dict(pruned.state_dict())
+        x_t, t = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 700])
+        with torch.no_grad():
+            assert torch.equal(rebuilt(x_t, t).sample, pruned(x_t, t).sample)
+        assert count(rebuilt) == count(pruned)
+        assert min(train_once(rebuilt, torch.optim.AdamW(rebuilt.parameters(), lr=1e-3))) > 0
+
+    def test_others_can_be_pruned_alike(self):
+        dense = build_unet(CONVNEXT, 0)
+        pruned, pruning = prune(dense, 0.25)
+        assert weights_hash(prune_like(dense, pruning)) == weights_hash(pruned)
+        shadow = prune_like(build_unet(CONVNEXT, 1).requires_grad_(False), pruning)
+        assert Structure.of(shadow.state_dict()) == Structure.of(pruned.state_dict())
+
+    def test_a_ratio_that_leaves_nothing_is_refused(self):
+        with pytest.raises(SettingError, match=r"above 0 and at most 0\.75"):
+            prune(build_unet(CONVNEXT, 0), 0.8)
+
+
 class TestEqualsMaskedDense:
     """A pruned U-Net computes what the dense one does with the removed channels at zero.
 
-    That holds where GroupNorm takes its statistics over the kept channels only, and where the dense
-    attention's 1/sqrt(d) is made the pruned 1/sqrt(d'). It fails if heads are mixed, or if any layer
+    That holds where GroupNorm takes its statistics over the kept channels only, where the dense
+    attention's 1/sqrt(d) is made the pruned 1/sqrt(d'), and where linear attention's softmax over
+    the channels of a query is taken over the kept ones. It fails if heads are mixed, or if any layer
     loses other channels than its neighbours.
     """
 
@@ -301,31 +359,68 @@ class TestEqualsMaskedDense:
 
         return hook
 
+    @staticmethod
+    def attend_only(rows):
+        def hook(module, inputs, output):
+            return torch.full_like(output, -torch.inf).index_copy(-1, rows, output[..., rows])
+
+        return hook
+
+    def mask(self, dense, kept):
+        linear = [module.attention for module in dense.modules() if isinstance(module, LinearAttention)]
+        for name, module in dense.named_modules():
+            if isinstance(module, nn.GroupNorm):
+                module.register_forward_hook(self.kept_statistics(kept[f"{name}.weight"][0]))
+            elif any(module is attention.to_q for attention in linear):
+                module.register_forward_hook(self.attend_only(kept[f"{name}.weight"][0]))
+            elif isinstance(module, nn.Conv2d | nn.Linear):
+                module.register_forward_hook(self.keep_only(kept[f"{name}.weight"][0]))
+            elif isinstance(module, nn.ConvTranspose2d):
+                module.register_forward_hook(self.keep_only(kept[f"{name}.weight"][1]))
+            elif isinstance(module, Attention):
+                wide, narrow = module.to_q.out_features, len(kept[f"{name}.to_q.weight"][0])
+                if any(module is attention for attention in linear):
+                    module.scale = (narrow / module.heads) ** -0.5
+                else:
+                    scale = (wide / narrow) ** 0.5
+                    module.to_q.register_forward_hook(lambda module, inputs, output, scale=scale: output * scale)
+
     @pytest.mark.parametrize("ratio", [0.25, 0.5])
-    @pytest.mark.parametrize("head_dim", [8, 16, None])
-    def test_forward(self, ratio, head_dim):
-        model = SMALL.model_copy(update={"unet": SMALL.unet | {"attention_head_dim": head_dim}})
+    @pytest.mark.parametrize(
+        ("model", "options"),
+        [
+            (SMALL, {"attention_head_dim": 8}),
+            (SMALL, {"attention_head_dim": 16}),
+            (SMALL, {"attention_head_dim": None}),
+            (CONVNEXT, {}),
+        ],
+    )
+    def test_forward(self, model, options, ratio):
+        model = model.model_copy(update={"unet": model.unet | options})
         dense = build_unet(model, 0).double().eval()
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():  # norms and biases start as ones and zeros, which would hide errors
             for parameter in dense.parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype), alpha=0.2)
         pruned, pruning = prune(dense, ratio)
-        kept = kept_channels(build_unet(model, 0), pruning)
-
-        for name, module in dense.named_modules():
-            if isinstance(module, nn.GroupNorm):
-                module.register_forward_hook(self.kept_statistics(kept[f"{name}.weight"][0]))
-            elif isinstance(module, nn.Conv2d | nn.Linear):
-                module.register_forward_hook(self.keep_only(kept[f"{name}.weight"][0]))
-            elif isinstance(module, Attention):
-                wide = module.to_q.out_features
-                narrow = len(kept[f"{name}.to_q.weight"][0])
-                scale = (wide / narrow) ** 0.5
-                module.to_q.register_forward_hook(lambda module, inputs, output, scale=scale: output * scale)
+        self.mask(dense, kept_channels(build_unet(model, 0), pruning))
         x_t = torch.randn(2, 1, 8, 8, generator=generator, dtype=torch.float64)
         with torch.no_grad():
             expected = dense(x_t, torch.tensor([3, 700])).sample
             actual = pruned(x_t, torch.tensor([3, 700])).sample
         assert count(pruned)[0] < count(dense)[0]
         assert torch.allclose(actual, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_blocks_that_resample_within_a_resnet_are_pruned_too():
+    """As latent diffusion's U-Net has them."""
+    resampling = {"downsample_type": "resnet", "upsample_type": "resnet", "resnet_time_scale_shift": "scale_shift"}
+    model = SMALL.model_copy(
+        update={"unet": SMALL.unet | resampling | {"up_block_types": ["ResnetUpsampleBlock2D"] * 2}}
+    )
+    unet, _ = prune(build_unet(model, seed=0), 0.25)
+    rebuilt = rebuild_unet(model, Structure.of(unet.state_dict()))
+    rebuilt.load_state_dict(unet.state_dict())
+    x_t = torch.randn(2, 1, 8, 8)
+    expected = unet.eval()(x_t, torch.tensor([3, 700])).sample
+    assert torch.equal(rebuilt.eval()(x_t, torch.tensor([3, 700])).sample, expected)
