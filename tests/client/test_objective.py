@@ -3,107 +3,65 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from diffusers import UNet2DModel
 from helpers import small_config
 from torch import Tensor, nn
 
-from client.objective import Objective, group_norm_penalty
+from client.objective import Objective, group_norm_penalty, needs_previous, needs_received, squared_distance
 from common.config import ObjectiveConfig
 from common.diffusion import Diffusion
+from common.model import build_unet
+from common.noise_prediction import simple_loss
 
-DIFFUSION = Diffusion(small_config().diffusion)
-
-
-class Guess(nn.Module):
-    """A network that predicts the same noise everywhere, and remembers what it was asked."""
-
-    def __init__(self, epsilon: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor([3.0, 4.0]))  # of norm 5
-        self.epsilon = epsilon
-        self.asked: list[tuple[Tensor, Tensor]] = []
-
-    def forward(self, x_t: Tensor, t: Tensor) -> SimpleNamespace:
-        self.asked.append((x_t, t))
-        return SimpleNamespace(sample=torch.full_like(x_t, self.epsilon))
-
-
-def unet() -> UNet2DModel:
-    torch.manual_seed(0)
-    return UNet2DModel(
-        sample_size=8,
-        in_channels=1,
-        out_channels=1,
-        layers_per_block=1,
-        block_out_channels=(8, 8),
-        norm_num_groups=4,
-        attention_head_dim=4,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        dropout=0.0,
-    )
-
-
-def objective(loss: str = "mse", sparsity: float = 0.0, sparse: bool = False) -> Objective:
-    return Objective(ObjectiveConfig(loss=loss, sparsity=sparsity), DIFFUSION, sparse)
-
-
-def drawn(x_0: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Timesteps, noise and noised images, written out: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) epsilon."""
-    torch.manual_seed(seed)
-    t = torch.randint(1000, (len(x_0),))
-    epsilon = torch.randn(x_0.shape)
-    abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)[t].float().view(-1, 1, 1, 1)
-    return t, epsilon, abar.sqrt() * x_0 + (1 - abar).sqrt() * epsilon
-
-
+CONFIG = small_config()
+DIFFUSION = Diffusion(CONFIG.diffusion)
 X_0 = torch.linspace(-1, 1, 5 * 64).view(5, 1, 8, 8)
 
 
-def test_the_loss_is_the_mean_squared_error_of_the_predicted_noise() -> None:
-    network = unet()
-    t, epsilon, x_t = drawn(X_0, seed=3)
-    expected = ((network(x_t, t).sample - epsilon) ** 2).mean()
-    torch.manual_seed(3)
-    torch.testing.assert_close(objective()(network, X_0), expected, rtol=1e-5, atol=1e-6)
+class Guess(nn.Module):
+    """A network that predicts no noise, whatever its weights: two tensors, of norms 5 and 2."""
+
+    def __init__(self, weight: tuple[float, float] = (3.0, 4.0), bias: float = 2.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+        self.bias = nn.Parameter(torch.tensor(bias))
+
+    def forward(self, x_t: Tensor, t: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=torch.zeros_like(x_t))
 
 
-def test_the_network_sees_noised_images_and_their_timesteps() -> None:
-    network = Guess(0.0)
-    t, epsilon, x_t = drawn(X_0, seed=4)
-    torch.manual_seed(4)
-    loss = objective()(network, X_0)
-    [(seen, times)] = network.asked
-    torch.testing.assert_close(seen, x_t, rtol=1e-5, atol=1e-6)
-    assert torch.equal(times, t)
-    torch.testing.assert_close(loss, (epsilon**2).mean())
+def settings(**changes: object) -> ObjectiveConfig:
+    return CONFIG.objective.model_copy(update=changes)
 
 
-def test_timesteps_cover_the_whole_range() -> None:
-    network = Guess(0.0)
-    torch.manual_seed(0)
-    objective()(network, torch.zeros(20_000, 1, 1, 1))
-    [(_, times)] = network.asked
-    assert (times.min(), times.max()) == (0, 999)
+def value(
+    config: ObjectiveConfig, network: nn.Module, sparse: bool = False, received: nn.Module | None = None
+) -> Tensor:
+    torch.manual_seed(6)
+    return Objective(config, DIFFUSION, sparse, received)(network, X_0)
 
 
-def test_huber_by_hand() -> None:
-    network = Guess(2.0)
-    _, epsilon, _ = drawn(X_0, seed=5)
-    error = (2.0 - epsilon).abs()
-    by_hand = torch.where(error < 1, error**2 / 2, error - 0.5).mean()
-    torch.manual_seed(5)
-    torch.testing.assert_close(objective("huber")(network, X_0), by_hand)
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+def test_without_terms_it_is_the_simple_loss(loss: str) -> None:
+    unet = build_unet(CONFIG.model, 0)
+    whole = value(settings(loss=loss), unet)
+    torch.manual_seed(6)
+    assert torch.equal(whole, simple_loss(unet, X_0, DIFFUSION, loss))
+
+
+def test_terms_add_up() -> None:
+    plain = value(settings(), Guess())
+    both = value(settings(sparsity=0.01, proximal=0.5), Guess(), True, Guess((1.0, 4.0), 5.0))
+    # 0.01 * 5 + 0.5 / 2 * (2^2 + 3^2)
+    torch.testing.assert_close(both - plain, torch.tensor(0.05 + 3.25))
+
+
+# --- FedPhD's group-norm penalty -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("sparse", "added"), [(True, 0.05), (False, 0.0)])
 def test_the_penalty_counts_in_sparse_rounds_only(sparse: bool, added: float) -> None:
-    network = Guess(0.0)
-    torch.manual_seed(6)
-    plain = objective()(network, X_0)
-    torch.manual_seed(6)
-    penalised = objective(sparsity=0.01, sparse=sparse)(network, X_0)
-    torch.testing.assert_close(penalised - plain, torch.tensor(added), rtol=1e-4, atol=1e-6)  # 0.01 * 5
+    penalised = value(settings(sparsity=0.01), Guess(), sparse)
+    torch.testing.assert_close(penalised - value(settings(), Guess()), torch.tensor(added), rtol=1e-4, atol=1e-6)
     assert penalised.requires_grad == sparse
 
 
@@ -121,14 +79,65 @@ def test_the_penalty_by_hand() -> None:
 
 
 def test_the_penalty_of_a_unet() -> None:
-    network = unet()
+    unet = build_unet(CONFIG.model, 0)
     by_hand = sum(
-        float((tensor.double() ** 2).sum().sqrt()) for name, tensor in network.state_dict().items() if "weight" in name
+        float((tensor.double() ** 2).sum().sqrt()) for name, tensor in unet.state_dict().items() if "weight" in name
     )
-    assert group_norm_penalty(network).item() == pytest.approx(by_hand, rel=1e-5)
+    assert group_norm_penalty(unet).item() == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_the_penalty_pulls_weights_towards_zero_by_unit_length() -> None:
-    network = Guess(0.0)
+    network = Guess()
     group_norm_penalty(network).backward()
     torch.testing.assert_close(network.weight.grad, torch.tensor([0.6, 0.8]))  # W / ||W||
+
+
+# --- FedProx's proximal term ---------------------------------------------------------------------
+
+
+def test_the_proximal_term_pulls_towards_the_received_weights_by_mu_times_the_distance() -> None:
+    """... so it is added, and squared."""
+    network, received = Guess((3.0, 4.0), 2.0), Guess((1.0, 4.5), 2.25)
+    value(settings(proximal=0.1), network, received=received).backward()
+    # mu * (w - w_g); the norm that is not squared would give mu/2 * (w - w_g) / ||w - w_g|| for each tensor.
+    torch.testing.assert_close(network.weight.grad, torch.tensor([0.2, -0.05]))
+    torch.testing.assert_close(network.bias.grad, torch.tensor(-0.025))
+    assert received.weight.grad is None
+
+
+def test_the_proximal_term_by_hand() -> None:
+    added = value(settings(proximal=0.1), Guess(), received=Guess((1.0, 4.5), 2.25)) - value(settings(), Guess())
+    torch.testing.assert_close(added, torch.tensor(0.1 / 2 * (4 + 0.25 + 0.0625)), rtol=1e-4, atol=1e-6)
+
+
+def test_the_squared_distance_of_unets() -> None:
+    one, other = build_unet(CONFIG.model, 0), build_unet(CONFIG.model, 1)
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    by_hand = sum(float(((w.double() - w_g.double()) ** 2).sum()) for w, w_g in pairs)
+    assert squared_distance(one, other).item() == pytest.approx(by_hand, rel=1e-5)
+    assert squared_distance(one, one).item() == 0
+
+
+def test_the_received_model_is_frozen() -> None:
+    received = build_unet(CONFIG.model, 0)
+    Objective(settings(proximal=0.1), DIFFUSION, False, received)
+    assert not received.training
+    assert not any(p.requires_grad for p in received.parameters())
+
+
+# --- what must be given --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "received", "previous"),
+    [({}, False, False), ({"proximal": 0.1}, True, False), ({"contrastive": 1.0}, True, True)],
+)
+def test_what_each_term_looks_at(changes: dict[str, float], received: bool, previous: bool) -> None:
+    config = settings(**changes)
+    assert (needs_received(config), needs_previous(config)) == (received, previous)
+
+
+@pytest.mark.parametrize("term", ["proximal", "contrastive"])
+def test_a_term_without_the_received_model_is_an_error(term: str) -> None:
+    with pytest.raises(ValueError, match="needs the received model"):
+        Objective(settings(**{term: 0.1}), DIFFUSION, False)
