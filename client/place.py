@@ -6,7 +6,8 @@ In a simulation all clients share a machine and the run folder. A deployed clien
 key               what
 ================  ================================================================================
 ``partition-id``  its index; its part of the partition
-``state-dir``     what it keeps, one folder for each run; shared by its SuperNodes, one per home
+``state-dir``     what it keeps, one folder for each run, and `latents` for all runs; shared by its
+                  SuperNodes, one per home
 ``data-path``     where its images are, instead of `data.path` or `data.root`, which are the root's
 ``turns-dir``     shared by the clients of a machine that take turns to train; by default below `state-dir`
 ``turns``         how many of them may train at once; by default one
@@ -43,6 +44,9 @@ class Place:
         Its part of the partition.
     folder : Path
         What it keeps for this run.
+    latents : Path
+        Where its images' latents are, if the U-Net works on such; where it has a disk of its own, other
+        runs use them too.
     turns : tuple[Path, int] or None
         Folder and number of turns; None where something else, as Ray, sees to that.
     """
@@ -50,6 +54,7 @@ class Place:
     config: Config
     index: int
     folder: Path
+    latents: Path
     turns: tuple[Path, int] | None = None
 
     @classmethod
@@ -58,11 +63,12 @@ class Place:
         node, index = context.node_config, int(context.node_config["partition-id"])
         config = _config(tuple(sorted(context.run_config.items())), index, str(node.get("data-path", "")))
         if "state-dir" not in node:
-            return cls(config, index, run_folder(context.run_config, context.run_id) / "clients" / client_id(index))
+            folder = run_folder(context.run_config, context.run_id) / "clients" / client_id(index)
+            return cls(config, index, folder, folder / "latents")
         log_to(None)
         state = Path(str(node["state-dir"]))
         turns = Path(str(node.get("turns-dir", state / "turns"))), int(node.get("turns", 1))
-        return cls(config, index, state / run_name(context.run_config), turns)
+        return cls(config, index, state / run_name(context.run_config), state / "latents", turns)
 
     @property
     def name(self) -> str:

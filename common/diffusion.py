@@ -1,18 +1,20 @@
 """The diffusion process: noise is added as in DDPM, and images are sampled as in DDIM."""
 
 import torch
-from diffusers import DDIMScheduler, UNet2DModel
+from diffusers import DDIMScheduler
 from torch import Tensor
 
 from common.config import DiffusionConfig
 from common.errors import SettingError
+from common.networks import UNet
 
 
 class Diffusion:
     """A noise schedule, its forward process and its sampler.
 
-    The betas are those of Ho et al. 2020 (DDPM, section 4), or the squared cosine of Nichol and
-    Dhariwal 2021 (section 3.2); the U-Net predicts the noise epsilon.
+    The betas are those of Ho et al. 2020 (DDPM, section 4), the squared cosine of Nichol and
+    Dhariwal 2021 (section 3.2), or evenly spaced in their square root (Rombach et al. 2022, LDM, in the
+    authors' code; diffusers' `scaled_linear`). The U-Net predicts the noise epsilon.
 
     Parameters
     ----------
@@ -34,18 +36,7 @@ class Diffusion:
         _check(config)
         self.timesteps = config.timesteps
         self.eta = config.eta
-        self._scheduler = DDIMScheduler(
-            num_train_timesteps=config.timesteps,
-            beta_schedule=config.beta_schedule,
-            beta_start=config.beta_start,
-            beta_end=config.beta_end,
-            prediction_type="epsilon",
-            clip_sample=True,
-            clip_sample_range=1.0,
-            set_alpha_to_one=True,  # alpha-bar before the first time is 1, as in Song et al.
-            timestep_spacing="leading",
-        )
-        self._scheduler.set_timesteps(config.sampler_steps)
+        self._samplers = {clip: _sampler(config, clip) for clip in (True, False)}
 
     def add_noise(self, x_0: Tensor, epsilon: Tensor, t: Tensor) -> Tensor:
         """Draw x_t from q(x_t | x_0) with the given noise (Ho et al. 2020, eq. 4).
@@ -53,7 +44,7 @@ class Diffusion:
         Parameters
         ----------
         x_0, epsilon : Tensor
-            Images in [-1, 1] and standard normal noise, both of shape (B, C, H, W).
+            Images in [-1, 1] or latents, and standard normal noise, both of shape (B, C, H, W).
         t : Tensor
             Times from 0 to T - 1, shape (B,).
 
@@ -62,26 +53,30 @@ class Diffusion:
         Tensor
             sqrt(alpha-bar_t) x_0 + sqrt(1 - alpha-bar_t) epsilon, shape (B, C, H, W).
         """
-        noisy: Tensor = self._scheduler.add_noise(x_0, epsilon, t)
+        noisy: Tensor = self._samplers[True].add_noise(x_0, epsilon, t)
         return noisy
 
     @torch.no_grad()
-    def sample(self, unet: UNet2DModel, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Turn noise into images by DDIM (Song et al. 2021, eq. 12), each predicted x_0 clipped to [-1, 1].
+    def sample(
+        self, unet: UNet, noise: Tensor, generator: torch.Generator | None = None, *, clip: bool = True
+    ) -> Tensor:
+        """Turn noise into images by DDIM (Song et al. 2021, eq. 12).
 
         Parameters
         ----------
-        unet : UNet2DModel
+        unet : UNet
             Runs in evaluation mode, and is returned to the mode it was in.
         noise : Tensor
             x_T, standard normal, shape (B, C, H, W), on the U-Net's device.
         generator : torch.Generator, optional
             Source of the sampler's own noise; needed where eta is above 0.
+        clip : bool
+            Clip each predicted x_0 to [-1, 1]; latents are not bounded.
 
         Returns
         -------
         Tensor
-            Images in [-1, 1], shape (B, C, H, W).
+            Images in [-1, 1] or latents, shape (B, C, H, W).
 
         Raises
         ------
@@ -90,20 +85,37 @@ class Diffusion:
         """
         if self.eta > 0 and generator is None:
             raise ValueError("sampling with eta > 0 draws noise and needs a seeded generator")
-        was_training = unet.training
+        scheduler, was_training = self._samplers[clip], unet.training
         unet.eval()
         try:
             x_t = noise
-            for t in self._scheduler.timesteps.tolist():
-                step = self._scheduler.step(unet(x_t, t).sample, t, x_t, eta=self.eta, generator=generator)
+            for t in scheduler.timesteps.tolist():
+                step = scheduler.step(unet(x_t, t).sample, t, x_t, eta=self.eta, generator=generator)
                 x_t = step.prev_sample
         finally:
             unet.train(was_training)
         return x_t
 
 
+def _sampler(config: DiffusionConfig, clip: bool) -> DDIMScheduler:
+    scheduler = DDIMScheduler(
+        num_train_timesteps=config.timesteps,
+        beta_schedule=config.beta_schedule,
+        beta_start=config.beta_start,
+        beta_end=config.beta_end,
+        prediction_type="epsilon",
+        clip_sample=clip,
+        clip_sample_range=1.0,
+        set_alpha_to_one=True,  # alpha-bar before the first time is 1, as in Song et al.
+        timestep_spacing="leading",
+    )
+    scheduler.set_timesteps(config.sampler_steps)
+    return scheduler
+
+
 def _check(config: DiffusionConfig) -> None:
-    if config.beta_schedule == "linear" and not config.beta_start <= config.beta_end < 1:
+    given = config.beta_schedule in ("linear", "scaled_linear")  # the cosine has no ends to choose
+    if given and not config.beta_start <= config.beta_end < 1:
         advice = f"must be below 1 and at least diffusion.beta_start={config.beta_start}"
         raise SettingError("diffusion.beta_end", config.beta_end, advice)
     # With any other number of steps, DDIM's evenly spaced times would end short of T, where x_t is not yet pure noise.

@@ -103,19 +103,25 @@ class FolderImages(ImageSet):
 
 
 def check_fits(images: ImageSet, model: ModelConfig) -> None:
-    """Check that a U-Net takes images of this shape.
+    """Check that a U-Net, or the autoencoder in whose latent space it works, takes images of this shape.
 
     Raises
     ------
     SettingError
-        If the U-Net's `in_channels` and `sample_size` are not the images' (C, H, W).
+        If the U-Net's `in_channels` and `sample_size`, or the autoencoder's `image_channels` and
+        `image_size`, are not the images' (C, H, W).
     """
-    side = model.unet.get("sample_size")
-    expected = (model.unet.get("in_channels"), side, side)
+    if model.autoencoder is None:
+        names = ("model.unet.in_channels", "model.unet.sample_size")
+        taken, side = model.unet.get("in_channels"), model.unet.get("sample_size")
+    else:
+        names = ("model.autoencoder.image_channels", "model.autoencoder.image_size")
+        taken, side = model.autoencoder.image_channels, model.autoencoder.image_size
+    expected = (taken, side, side)
     if expected == images.shape:
         return
     channels, height, width = images.shape
-    advice = f"use a model with unet.in_channels={channels} and unet.sample_size={height}, or other data"
+    advice = f"use a model with {names[0]}={channels} and {names[1]}={height}, or other data"
     if height != width:
         advice = "U-Nets take square images only: crop or pad them first"
     shapes = f"expects {_by(expected)} (CxHxW), the images are {_by(images.shape)}"

@@ -6,8 +6,7 @@ import time
 from functools import cached_property
 from pathlib import Path
 
-from diffusers import UNet2DModel
-
+from common.autoencoder import autoencoder_of
 from common.compute import pick_device
 from common.config import Config
 from common.data import Split, holder_data, load
@@ -15,12 +14,13 @@ from common.data.holders import ROOT
 from common.data.images import Pixels
 from common.diffusion import Diffusion
 from common.errors import SettingError
+from common.networks import UNet
+from common.sampling import draw
 from server.evaluation.features import ClassifierFeatures, Extractor, ImportedFeatures
 from server.evaluation.frechet import Gaussian, fit_gaussian, frechet_distance
 from server.evaluation.grid import save_grid
 from server.evaluation.inception import InceptionFeatures
 from server.evaluation.real import real_gaussian
-from server.evaluation.sampling import draw
 
 
 class Evaluator:
@@ -49,14 +49,14 @@ class Evaluator:
         self.diffusion = Diffusion(config.diffusion)
         self.extractor = self._make_extractor()
 
-    def evaluate(self, round: int, unet: UNet2DModel) -> dict[str, float]:
+    def evaluate(self, round: int, unet: UNet) -> dict[str, float]:
         """Draw ``samples/round_0012.png`` and measure.
 
         Parameters
         ----------
         round : int
             Names the picture.
-        unet : UNet2DModel
+        unet : UNet
             Moved to the evaluation's device.
 
         Returns
@@ -68,18 +68,37 @@ class Evaluator:
         """
         started = time.perf_counter()
         settings = self.config.evaluation
-        measured = 0 if self.extractor is None else settings.images
         images = draw(
             unet,
             self.diffusion,
-            max(settings.grid_images, measured),
+            self.images,
             seed=self.config.seed,
             batch_size=settings.batch_size,
             device=self.device,
+            autoencoder=autoencoder_of(self.config.model, self.device),
         )
-        save_grid(images[: settings.grid_images], self.run_dir / "samples" / f"round_{round:04d}.png")
-        metrics = {} if self.extractor is None else self._measure(self.extractor, images[:measured])
-        return metrics | {"evaluation_seconds": time.perf_counter() - started}
+        self.show(round, images)
+        return self.measure(images) | {"evaluation_seconds": time.perf_counter() - started}
+
+    @property
+    def images(self) -> int:
+        """Images that one evaluation draws."""
+        settings = self.config.evaluation
+        return max(settings.grid_images, 0 if self.extractor is None else settings.images)
+
+    def show(self, round: int, images: Pixels) -> None:
+        """Save the first images as ``samples/round_0012.png``."""
+        save_grid(images[: self.config.evaluation.grid_images], self.run_dir / "samples" / f"round_{round:04d}.png")
+
+    def measure(self, images: Pixels) -> dict[str, float]:
+        """Measure the first `evaluation.images` images; nothing without an extractor."""
+        if self.extractor is None:
+            return {}
+        measured = images[: self.config.evaluation.images]
+        distance = frechet_distance(
+            self._real(self.extractor, "train"), fit_gaussian(self.extractor.features(measured))
+        )
+        return {self.extractor.metric: distance} | self.extractor.scores(measured)
 
     def references(self) -> dict[str, float]:
         """Give ``<metric>_reference``: the distance between real training and real held-out images.
@@ -107,11 +126,6 @@ class Evaluator:
             return {}
         distance = frechet_distance(self._real(self.extractor, "train"), self._real(self.extractor, "holdout"))
         return {f"{self.extractor.metric}_reference": distance}
-
-    def _measure(self, extractor: Extractor, images: Pixels) -> dict[str, float]:
-        generated = fit_gaussian(extractor.features(images))
-        distance = frechet_distance(self._real(extractor, "train"), generated)
-        return {extractor.metric: distance} | extractor.scores(images)
 
     def _real(self, extractor: Extractor, split: Split) -> Gaussian:
         images = load(self.config.data, split, self.config.seed)

@@ -53,7 +53,7 @@ def unet():
         "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
         "dropout": 0.5,
     }
-    return build_unet(ModelConfig(name="tiny", unet=options), seed=0)
+    return build_unet(ModelConfig(name="tiny", network="unet2d", unet=options, autoencoder=None), seed=0)
 
 
 def draw(seed, shape=(2, 1, 8, 8)):
@@ -68,6 +68,13 @@ class TestForward:
         )
         assert noisy.item() == pytest.approx(0.5 * ALPHA_BAR[t] ** 0.5 - 2 * (1 - ALPHA_BAR[t]) ** 0.5, rel=1e-6)
 
+    @pytest.mark.parametrize("t", [0, 1, 2])
+    def test_betas_evenly_spaced_in_their_root(self, t):
+        # Roots 0.2, 0.4, 0.6, so betas 0.04, 0.16, 0.36: alpha-bar is 0.96, 0.96 * 0.84 = 0.8064, * 0.64 = 0.516096.
+        process = diffusion(BY_HAND, beta_schedule="scaled_linear", beta_start=0.04, beta_end=0.36)
+        kept = process.add_noise(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), torch.tensor([t]))
+        assert kept.item() ** 2 == pytest.approx([0.96, 0.8064, 0.516096][t], rel=1e-6)
+
     def test_papers_schedule_ends_in_noise(self):
         # The product over t of 1 - beta_t, beta_t from 1e-4 to 0.02 in 1000 equal steps: 4.0358e-5.
         alpha_bar = np.prod(1 - np.linspace(1e-4, 0.02, 1000))
@@ -78,7 +85,7 @@ class TestForward:
     @settings(max_examples=20, deadline=None)
     @given(
         t=st.lists(st.integers(0, 999), min_size=1, max_size=5),
-        schedule=st.sampled_from(["linear", "squaredcos_cap_v2"]),
+        schedule=st.sampled_from(["linear", "scaled_linear", "squaredcos_cap_v2"]),
     )
     def test_each_image_has_its_own_time_and_variance_is_kept(self, t, schedule):
         process, times = diffusion(beta_schedule=schedule), torch.tensor(t)
@@ -132,6 +139,16 @@ class TestSample:
         assert images.shape == (2, 1, 8, 8)
         assert np.array_equal((images / 2 + 0.5).permute(0, 2, 3, 1).numpy(), expected)
 
+    def test_latents_are_not_clipped(self):
+        # As above from 3, where every predicted x_0 is beyond 1: without clipping, one step is
+        # x <- sqrt(a_{t-1}) (1 - 0.5 sqrt(1 - a_t)) / sqrt(a_t) x + 0.5 sqrt(1 - a_{t-1}) x.
+        x = 3.0
+        for a, previous in ((0.504, 0.72), (0.72, 0.9), (0.9, 1.0)):
+            x *= previous**0.5 * (1 - 0.5 * (1 - a) ** 0.5) / a**0.5 + 0.5 * (1 - previous) ** 0.5
+        start = torch.full((1, 1, 1, 1), 3.0)
+        assert diffusion(BY_HAND).sample(Linear(0.5), start, clip=False).item() == pytest.approx(x, rel=1e-5)
+        assert diffusion(BY_HAND).sample(Linear(0.5), start).item() <= 1 < x
+
     @settings(max_examples=10, deadline=None)
     @given(scale=st.floats(0.1, 100), seed=st.integers(0, 99), eta=st.sampled_from([0.0, 1.0]))
     def test_images_stay_within_range(self, scale, seed, eta):
@@ -178,8 +195,9 @@ class TestBadOptions:
             diffusion(sampler_steps=steps)
         assert error.value.key == "diffusion.sampler_steps"
 
+    @pytest.mark.parametrize("schedule", ["linear", "scaled_linear"])
     @pytest.mark.parametrize("beta_end", [1e-5, 1.0, 2.0])
-    def test_betas_must_grow_below_one(self, beta_end):
+    def test_betas_must_grow_below_one(self, beta_end, schedule):
         with pytest.raises(SettingError, match=r"at least diffusion\.beta_start=0\.0001") as error:
-            diffusion(beta_end=beta_end)
+            diffusion(beta_end=beta_end, beta_schedule=schedule)
         assert error.value.key == "diffusion.beta_end"

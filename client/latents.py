@@ -1,0 +1,83 @@
+"""What a client trains on: its images, or their latents, which it makes once and keeps on its disk."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from client.local_data import local_data
+from client.place import Place
+from common.autoencoder import Autoencoder, autoencoder_of
+from common.private_files import write_private
+from common.training_set import TrainingSet
+
+LATENTS, MIRRORED = "latents", "mirrored"
+
+
+def training_set(place: Place, device: torch.device) -> TrainingSet:
+    """Give a client's images as its U-Net trains on them.
+
+    Latents are read from the client's disk. Where they are missing or damaged, or were made of other
+    images or by another autoencoder, they are made anew; two processes that do so at once write the same.
+
+    Parameters
+    ----------
+    place : Place
+        Where the client is.
+    device : torch.device
+        Where images are encoded.
+
+    Returns
+    -------
+    TrainingSet
+        On the CPU: pixels, or where the model has an autoencoder their latents, with those of the
+        mirrored images if `training.flip`.
+
+    Raises
+    ------
+    SettingError
+        If images or autoencoder cannot be read, or do not fit the model.
+    """
+    images = torch.from_numpy(local_data(place.config, place.index).images)
+    autoencoder = autoencoder_of(place.config.model, device)
+    if autoencoder is None:
+        return TrainingSet(images)
+    flip = place.config.training.flip
+    file = place.latents / f"{_name(images, autoencoder, flip)}.safetensors"
+    tensors = _read(file)
+    if tensors is None:
+        tensors = {LATENTS: autoencoder.encode(images)}
+        if flip:
+            tensors[MIRRORED] = autoencoder.encode(images.flip(-1))
+        write_private(file, save(tensors, {"sha256": _digest(tensors)}))
+    return TrainingSet(tensors[LATENTS], tensors.get(MIRRORED))
+
+
+def _name(images: Tensor, autoencoder: Autoencoder, flip: bool) -> str:
+    """Hash all that latents depend on, to the last bit."""
+    facts = [autoencoder.identity, autoencoder.scaling, autoencoder.config.batch_size, autoencoder.device.type, flip]
+    digest = hashlib.sha256(json.dumps([*facts, list(images.shape)]).encode())
+    digest.update(images.numpy().data)
+    return digest.hexdigest()
+
+
+def _read(file: Path) -> dict[str, Tensor] | None:
+    """Read latents; None if they are not there, or not as they were written."""
+    try:
+        with safe_open(file, "pt") as opened:
+            said, tensors = opened.metadata(), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
+    return tensors if said == {"sha256": _digest(tensors)} else None
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().numpy().data)
+    return digest.hexdigest()

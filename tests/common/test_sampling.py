@@ -1,0 +1,119 @@
+"""Drawing images, as pixels or as latents that are decoded."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import UNet2DModel
+from helpers import small_config
+from tiny_autoencoder import LATENT, autoencoder_config, latent_overrides, save_autoencoder
+
+from common.autoencoder import Autoencoder, autoencoder_of
+from common.diffusion import Diffusion
+from common.model import build_unet
+from common.sampling import draw, draw_latents
+from common.seeding import derive_seed, numpy_rng
+
+CPU = torch.device("cpu")
+
+
+def tiny_unet(channels: int = 1, side: int = 8) -> UNet2DModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return UNet2DModel(
+            sample_size=side,
+            in_channels=channels,
+            out_channels=channels,
+            layers_per_block=1,
+            block_out_channels=(8, 8),
+            norm_num_groups=4,
+            down_block_types=("DownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "UpBlock2D"),
+        )
+
+
+def two_steps(eta: float = 0.0) -> Diffusion:
+    return Diffusion(small_config("diffusion.sampler_steps=2", f"diffusion.eta={eta}").diffusion)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_drawing_is_reproducible_and_leaves_no_trace(eta: float) -> None:
+    unet = tiny_unet(channels=3).train()
+    before = torch.random.get_rng_state()
+    images = [draw(unet, two_steps(eta), 4, seed=seed, batch_size=4, device=CPU) for seed in (0, 0, 1)]
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert unet.training
+    assert images[0].shape == (4, 3, 8, 8)
+    np.testing.assert_array_equal(images[0], images[1])
+    assert (images[0] != images[2]).any()
+
+
+def test_the_stream_is_that_of_its_name() -> None:
+    """The noise of an evaluation, image by image, is what every run before drew."""
+    unet, diffusion = tiny_unet(), two_steps(eta=1.0)
+    for stream in (("evaluation",), ("auxiliary", 3)):
+        noise = torch.from_numpy(numpy_rng(7, *stream, "noise").standard_normal((5, 1, 8, 8), np.float32))
+        parts = []
+        for start in (0, 2, 4):
+            generator = torch.Generator().manual_seed(derive_seed(7, *stream, "sampler", start))
+            parts.append(diffusion.sample(unet, noise[start : start + 2], generator))
+        expected = ((torch.cat(parts) + 1) * 127.5).round().numpy()
+        drawn = draw(unet, diffusion, 5, seed=7, batch_size=2, device=CPU, stream=stream)
+        np.testing.assert_array_equal(drawn, expected)
+    np.testing.assert_array_equal(
+        draw(unet, diffusion, 5, seed=7, batch_size=2, device=CPU),
+        draw(unet, diffusion, 5, seed=7, batch_size=2, device=CPU, stream=("evaluation",)),
+    )
+
+
+def test_an_image_depends_on_its_place_alone() -> None:
+    unet, diffusion = tiny_unet(), two_steps()
+    seven = draw(unet, diffusion, 7, seed=0, batch_size=7, device=CPU).astype(int)
+    three = draw(unet, diffusion, 3, seed=0, batch_size=2, device=CPU).astype(int)
+    assert len(np.unique(seven.reshape(7, -1), axis=0)) == 7
+    # Batches of another size may round otherwise in the last bit.
+    assert np.abs(seven[:3] - three).max() <= 1
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_parts_of_a_stream_make_the_whole(eta: float) -> None:
+    unet, diffusion, facts = tiny_unet(), two_steps(eta), {"seed": 0, "batch_size": 2, "device": CPU}
+    whole = draw(unet, diffusion, 7, **facts)
+    parts = [draw(unet, diffusion, count, **facts, first=first) for first, count in ((0, 4), (4, 2), (6, 1))]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert draw(unet, diffusion, 0, **facts).shape == (0, 1, 8, 8)
+
+
+class TestLatents:
+    @pytest.fixture
+    def autoencoder(self, tmp_path: Path) -> Autoencoder:
+        return Autoencoder(autoencoder_config(save_autoencoder(tmp_path), batch_size=3), CPU)
+
+    def test_images_are_decoded_latents(self, autoencoder: Autoencoder) -> None:
+        unet, facts = tiny_unet(*LATENT[:2]), {"seed": 0, "batch_size": 4, "device": CPU}
+        latents = draw_latents(unet, two_steps(), 5, **facts)
+        assert latents.shape == (5, *LATENT)
+        assert latents.dtype == np.float32
+        assert np.abs(latents).max() > 1  # not clipped
+        images = draw(unet, two_steps(), 5, **facts, autoencoder=autoencoder)
+        assert images.shape == (5, 1, 8, 8)
+        assert images.dtype == np.uint8
+        decoded = (autoencoder.decode(torch.from_numpy(latents)) + 1) * 127.5
+        assert np.abs(images - decoded.numpy()).max() <= 0.51  # rounded
+        np.testing.assert_array_equal(draw_latents(unet, two_steps(), 1, **facts, first=4), latents[4:])
+
+    def test_the_configured_unet_draws_images_of_the_datas_size(self, tmp_path: Path) -> None:
+        config = small_config(*latent_overrides(save_autoencoder(tmp_path)), "diffusion.sampler_steps=2")
+        unet = build_unet(config.model, 0)
+        autoencoder = autoencoder_of(config.model, CPU)
+        images = draw(unet, Diffusion(config.diffusion), 3, seed=0, batch_size=2, device=CPU, autoencoder=autoencoder)
+        assert images.shape == (3, 1, 8, 8)
+        assert len(np.unique(images.reshape(3, -1), axis=0)) == 3
+
+    def test_a_diverged_unet_draws_grey(self, autoencoder: Autoencoder) -> None:
+        unet = tiny_unet(*LATENT[:2])
+        with torch.no_grad():
+            unet.conv_out.bias.fill_(torch.nan)
+        images = draw(unet, two_steps(), 2, seed=0, batch_size=2, device=CPU, autoencoder=autoencoder)
+        assert set(images.ravel().tolist()) == {128}
