@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from common.ledger import Entry, Tail
+from common.progress.preparation import IMAGES, MODELS
 from common.progress.state import WARNING, Line, RunState
 
 POLL = 0.25  # seconds between two looks at the files
@@ -73,6 +74,12 @@ class Progress:
         for text, style in self._read():
             if style == WARNING or not self.quiet:
                 self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        preparation = self.state.preparation.bars if self.state.preparation else {}
+        for name in (MODELS, IMAGES):
+            if name in preparation:
+                self._move(name, *preparation[name])
+            elif name in self._tasks:
+                self._bars.remove_task(self._tasks.pop(name))
         self._move("root", self.state.round, self.state.rounds, self.state.info)
         for name, edge in self.state.edges.items():
             self._move(name, edge.done, len(edge.plan), edge.info)

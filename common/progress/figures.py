@@ -31,9 +31,14 @@ def duration(seconds: float) -> str:
 
 
 def quality(metrics: dict[str, Any]) -> tuple[str, float] | None:
-    """Find the main quality measure in a line of metrics: its name (``fid`` or ``fd_...``) and its value."""
+    """Find the main quality measure in a line of metrics: its name (``fid`` or ``fd_...``) and its value.
+
+    Not what stands beside it: real images' (``_reference``), the spread over clients (``_std``), or one client's
+    (``fd_classifier/client-3``).
+    """
     for key, value in metrics.items():
-        if (key == "fid" or key.startswith("fd_")) and not key.endswith("_reference"):
+        beside = key.endswith(("_reference", "_std")) or "/" in key
+        if (key == "fid" or key.startswith("fd_")) and not beside:
             return key, value
     return None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from common.ledger import Entry
 from common.progress.figures import duration, one_line, payload, quality, size, three_digits
+from common.progress.preparation import Preparation
 
 PACE_ROUNDS = 5  # newest rounds from which the time left is estimated
 GAP = "  "
@@ -43,6 +44,8 @@ class EdgeState:
     @property
     def info(self) -> str:
         """What stands beside its bar."""
+        if not self.plan:
+            return ""
         return f"{self.accepted}/{self.plan[self.done]} clients" if self.done < len(self.plan) else "done"
 
     def summary(self, name: str, root_round: int) -> str:
@@ -68,6 +71,8 @@ class RunState:
         Name and value of the newest quality measure.
     edges : dict[str, EdgeState]
         Every edge in the current root round.
+    preparation : Preparation or None
+        What is done before the first round, while it is done.
     pace : float or None
         Seconds per root round, evaluation included; None before two rounds are known.
     """
@@ -77,6 +82,7 @@ class RunState:
     latest: Entry = field(default_factory=dict)
     quality: tuple[str, float] | None = None
     edges: dict[str, EdgeState] = field(default_factory=dict)
+    preparation: Preparation | None = None
     pace: float | None = None
     _elapsed: deque[float] = field(default_factory=lambda: deque(maxlen=PACE_ROUNDS + 1))
 
@@ -99,14 +105,17 @@ class RunState:
         match entry["event"]:
             case "start":
                 self.rounds = entry["rounds"]
+            case "pretrain" | "draw":
+                return self._prepare(entry)
             case "plan":
+                self.preparation = None
                 names = self.edges.keys() | {name for one in entry["assignment"] for name in one}
                 plans = {name: [len(one.get(name, ())) for one in entry["assignment"]] for name in sorted(names)}
                 self.edges = {name: EdgeState(plan) for name, plan in plans.items()}
             case "commit":
                 return [(edge.summary(name, entry["round"]), DETAIL) for name, edge in self.edges.items()]
             case "resume":
-                self.round = entry["round"]
+                self.round, self.preparation = entry["round"], None
                 self._elapsed.clear()
         return _notice(entry)
 
@@ -127,6 +136,13 @@ class RunState:
             parts.append(f"{evaluated[0]} {three_digits(evaluated[1])}")
         parts += [f"{three_digits(entry['parameters'] / 1e6)} M parameters", size(payload(entry))]
         return GAP.join([*parts, duration(entry["seconds"])]), SUMMARY
+
+    def _prepare(self, entry: Entry) -> list[Line]:
+        self.preparation = self.preparation or Preparation()
+        text = self.preparation.event(entry)
+        if self.preparation.over:
+            self.preparation = None
+        return [] if text is None else [(GAP.join(["root", text]), DETAIL)]
 
     def _edge_event(self, entry: Entry) -> None:
         edge = self.edges.setdefault(entry["node"], EdgeState())
@@ -155,6 +171,10 @@ def _notice(entry: Entry) -> list[Line]:
                 f"{before} -> {after} M parameters",
             ]
             return [(GAP.join(["root", *parts, macs]), NOTICE)]
+        case "correct":
+            what = f"corrected in {entry['steps']} steps"
+            parts = ["root", f"round {entry['round']}", what, f"loss {entry['loss']:.4f}"]
+            return [(GAP.join([*parts, duration(entry["seconds"])]), NOTICE)]
         case "resume":
             return [(f"root  resumed after round {entry['round']}", NOTICE)]
         case "finish":

@@ -43,7 +43,8 @@ def _quality_plot(run: RunFolder, name: str, title: str, x_label: str, x_of: Cal
     x = [x_of(line) for line in run.evaluations]
     y = [line[key] for line in run.evaluations]
     figure, axes = drawing.canvas(*SIZE, x_label, f"{quality_name(key)}, lower is better")
-    axes.plot(x, y, "o-", color=drawing.SERIES[0], label="global model")
+    whose = "mean over clients" if f"{key}_std" in run.evaluations[-1] else "global model"
+    axes.plot(x, y, "o-", color=drawing.SERIES[0], label=whose)
     real = reference(run.evaluations[-1])
     if real is not None:
         axes.axhline(real, color=drawing.SERIES[2], linestyle="--", linewidth=1.3, label="real held-out images")

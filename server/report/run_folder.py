@@ -116,10 +116,10 @@ class LedgerDigest:
         "not started", "running", "finished" or "failed".
     started : float or None
         Time of the first event, in seconds since the epoch.
-    plans, commits, prunings : dict[int, Entry]
+    plans, commits, prunings, corrections : dict[int, Entry]
         Events by root round, in their order, without the rounds that a resume took back.
     messages, encoded : Counter
-        Messages, and bytes as encoded, by (hop, direction).
+        Messages, and bytes as encoded, by (hop, direction); what only measures is left out.
     incidents : list[Entry]
         Updates refused or lost, failures and resumes.
     """
@@ -129,6 +129,7 @@ class LedgerDigest:
     plans: dict[int, Entry] = field(default_factory=dict)
     commits: dict[int, Entry] = field(default_factory=dict)
     prunings: dict[int, Entry] = field(default_factory=dict)
+    corrections: dict[int, Entry] = field(default_factory=dict)
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)
     encoded: Counter[tuple[str, str]] = field(default_factory=Counter)
     incidents: list[Entry] = field(default_factory=list)
@@ -146,7 +147,7 @@ class LedgerDigest:
         self.started = event["time"] if self.started is None else self.started
         self.status = {"finish": "finished", "fail": "failed"}.get(kind, "running")
         match kind:
-            case "send" | "accept":
+            case "send" | "resend" | "accept" if "hop" in event and event.get("task") != "draw":
                 lane = (event["hop"], WAYS[kind == "accept"])
                 self.messages[lane] += 1
                 self.encoded[lane] += event["encoded_bytes"]
@@ -156,13 +157,15 @@ class LedgerDigest:
                 self.commits[event["round"]] = event
             case "prune":
                 self.prunings[event["round"]] = event
+            case "correct":
+                self.corrections[event["round"]] = event
             case "refuse" | "lost" | "fail" | "resume":
                 self.incidents.append(event)
         if kind == "resume":
             self._go_back(event["round"])
 
     def _go_back(self, root_round: int) -> None:
-        for by_round in (self.plans, self.commits, self.prunings):
+        for by_round in (self.plans, self.commits, self.prunings, self.corrections):
             for later in [key for key in by_round if key > root_round]:
                 del by_round[later]
 

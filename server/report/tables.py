@@ -64,7 +64,7 @@ def tiles(run: RunFolder) -> list[Tile]:
     found = [*_quality_tiles(run)]
     if run.latest is None:
         return found
-    found.append(_parameters_tile(run, run.latest))
+    found += [_parameters_tile(run, run.latest), *_correction_tiles(run)]
     for hop in run.hops:
         ways = {way: run.latest[f"{hop}_{way}_bytes"] for way in WAYS}
         detail = ", ".join(f"{size(count)} {way}" for way, count in ways.items())
@@ -104,6 +104,20 @@ def _parameters_tile(run: RunFolder, latest: Entry) -> Tile:
     return Tile(label, f"{three_digits(before / 1e6)} → {now}", f"{100 * after / before:.1f} % kept; {macs}")
 
 
+def _correction_tiles(run: RunFolder) -> list[Tile]:
+    """Say which rounds' models were fine-tuned on auxiliary images; nothing for a method that does not do so."""
+    if run.setting("correction.kind", "none") == "none":
+        return []
+    done = run.ledger.corrections
+    if not done:
+        reason = "learning has not been slow" if run.setting("correction.kind") == "once" else ""
+        return [Tile("corrected models", "none so far", reason)]
+    value = f"after round {next(iter(done))}" if len(done) == 1 else f"of {len(done)} rounds"
+    images, steps = run.setting("correction.images"), run.setting("correction.steps")
+    seconds = duration(sum(event["seconds"] for event in done.values()))
+    return [Tile("corrected models", value, f"{steps} steps on {images} auxiliary images; {seconds} in all")]
+
+
 def pruning_table(run: RunFolder) -> Table | None:
     """List what each pruning removed."""
     rows = []
@@ -120,35 +134,37 @@ def pruning_table(run: RunFolder) -> Table | None:
 
 
 def bytes_table(run: RunFolder) -> Table | None:
-    """List payload, messages and encoded bytes by hop and direction."""
+    """List payload, parameters, messages and encoded bytes by hop and direction."""
     if run.latest is None or not run.ledger.messages:
         return None
     rounds = max(run.latest["round"], 1)
-    rows, totals = [], np.zeros(3)
+    rows, totals = [], np.zeros(4)
     for lane in [(hop, way) for hop in run.hops for way in WAYS]:
-        count = run.latest[f"{lane[0]}_{lane[1]}_bytes"]
-        numbers = np.array([count, run.ledger.messages[lane], run.ledger.encoded[lane]], float)
+        payload, parameters = (run.latest.get(f"{lane[0]}_{lane[1]}_{what}", 0) for what in ("bytes", "parameters"))
+        numbers = np.array([payload, parameters, run.ledger.messages[lane], run.ledger.encoded[lane]], float)
         totals += numbers
         rows.append([*lane, *_traffic_cells(numbers, rounds)])
     rows.append(["all", "", *_traffic_cells(totals, rounds)])
-    head = ["hop", "direction", "payload (MB)", "per root round (MB)", "messages", "as encoded (MB)"]
+    head = ["hop", "direction", "payload (MB)", "per root round (MB)", "parameters (M)", "messages", "as encoded (MB)"]
     note = (
-        "Payload: the models' numbers in committed rounds. Messages, and their bytes as encoded, are those of "
-        "the ledger: also of rounds that were not committed or were repeated after a resume."
+        "Payload: the models' numbers, as coded, in committed rounds; parameters: how many numbers. Messages, and "
+        "their bytes as encoded, are those of the ledger: also of rounds that were not committed or were repeated "
+        "after a resume. Images that clients draw to be measured are not counted."
     )
     return Table("Bytes per hop", head, rows, note, words=2)
 
 
 def _traffic_cells(numbers: NDArray[np.float64], rounds: int) -> list[str]:
-    count, messages, encoded = numbers
-    return [f"{count / MB:,.2f}", f"{count / MB / rounds:,.2f}", f"{messages:,.0f}", f"{encoded / MB:,.2f}"]
+    payload, parameters, messages, encoded = numbers
+    in_millions = [f"{payload / MB:,.2f}", f"{payload / MB / rounds:,.2f}", f"{parameters / 1e6:,.2f}"]
+    return [*in_millions, f"{messages:,.0f}", f"{encoded / MB:,.2f}"]
 
 
 def quality_table(run: RunFolder) -> Table | None:
     """List every evaluation, with the numbers of the plots."""
     if not run.evaluations:
         return None
-    measures = [key for key in run.evaluations[-1] if key.startswith(("fid", "fd_", "is_"))]
+    measures = [key for key in run.evaluations[-1] if key.startswith(("fid", "fd_", "is_")) and "/" not in key]
     head = ["root round", *measures, "payload (MB)", "evaluation (s)"]
     rows = [
         [

@@ -70,6 +70,12 @@ class Run:
         line |= {f"{way}_bytes": count * number for way, count in ways.items()}
         self.metrics.write(**line | metrics)
 
+    def pretrain(self, client: str, done: int) -> None:
+        self.root("pretrain", peer=client, done=done, total=2)
+
+    def draw(self, client: str, done: int, left: int) -> None:
+        self.root("draw", peer=client, done=done, total=500, left=left)
+
     def prune(self, number: int) -> None:
         sizes = {"parameters_before": 701_345, "parameters_after": 399_673}
         self.root("prune", round=number, ratio=0.25, **sizes, macs_before=16_000_000, macs_after=9_000_000)
@@ -194,6 +200,28 @@ def test_lines_of_a_run(tmp_path: Path) -> None:
     assert shown.lines() == []
 
 
+def test_local_models_and_the_images_drawn_from_them_are_told(tmp_path: Path) -> None:
+    shown, run = Shown(tmp_path), Run(tmp_path)
+    run.pretrain("client-0", 0)
+    assert shown.lines() == ["root  waiting for the local model of client-0, 1 of 2"]
+    run.draw("client-0", 200, left=100)
+    assert shown.lines() == []
+    run.draw("client-0", 300, left=0)
+    run.pretrain("client-1", 1)
+    run.draw("client-1", 500, left=0)
+    assert shown.lines() == [
+        "root  auxiliary images 300/500, those of client-0 are drawn",
+        "root  waiting for the local model of client-1, 2 of 2",
+        "root  auxiliary images 500/500, those of client-1 are drawn",
+    ]
+
+
+def test_correction_is_told(tmp_path: Path) -> None:
+    shown, run = Shown(tmp_path), Run(tmp_path)
+    run.root("correct", round=12, steps=200, loss=0.12345, seconds=64.2)
+    assert shown.lines() == ["root  round 12  corrected in 200 steps  loss 0.1235  1 min 4 s"]
+
+
 def test_rounds_that_end_between_two_looks_keep_their_order(tmp_path: Path) -> None:
     shown, run = Shown(tmp_path), Run(tmp_path)
     run.start(rounds=2)
@@ -270,14 +298,65 @@ def test_terminal_shows_where_every_tier_is(tmp_path: Path) -> None:
     run.accept("edge-0", 2, 2, "client-0")
     run.accept("edge-1", 2, 2, "client-2")
     run.aggregate("edge-1", 2, 2, ["client-2"], 150, 0.5)
-    stream = io.StringIO()
-    Progress(tmp_path, Console(file=stream, force_terminal=True, width=140, color_system=None)).watch(_set())
-    text = re.sub(r"\x1b\[\??\d+[A-Za-z]", "", stream.getvalue())
-    screen = {line.split()[0]: " ".join(line.split()) for line in text.splitlines() if line.strip()}
+    bars = screen(tmp_path)
     # 39 more rounds of 10 s.
-    assert screen["root"].endswith("1/40 sparse loss 0.3000 fd_classifier 95.1 31.2 MB 6 min 30 s left")
-    assert screen["edge-0"].endswith("0/2 1/2 clients")
-    assert screen["edge-1"].endswith("2/2 done")
+    assert bars["root"].endswith("1/40 sparse loss 0.3000 fd_classifier 95.1 31.2 MB 6 min 30 s left")
+    assert bars["edge-0"].endswith("0/2 1/2 clients")
+    assert bars["edge-1"].endswith("2/2 done")
+
+
+def screen(folder: Path) -> dict[str, str]:
+    """Show a run once on a terminal; return the bars by the first word of their names."""
+    stream = io.StringIO()
+    Progress(folder, Console(file=stream, force_terminal=True, width=140, color_system=None)).watch(_set())
+    text = re.sub(r"\x1b\[\??\d+[A-Za-z]", "", stream.getvalue())
+    return {line.split()[0]: " ".join(line.split()) for line in text.splitlines() if line.strip()}
+
+
+def test_terminal_shows_how_far_the_auxiliary_set_is(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.pretrain("client-0", 0)
+    # A client's answer to its edge, which has no root round yet.
+    run.ledger.event("accept", tier="edge", node="edge-0", round=0, edge_round=None, peer="client-0", hop="access")
+    bars = screen(tmp_path)
+    assert bars["local"].endswith("0/2 waiting for client-0")
+    assert "auxiliary" not in bars
+    assert bars["edge-0"].split()[-1] == "0/?"
+
+    run.draw("client-0", 100, left=200)
+    bars = screen(tmp_path)
+    assert bars["local"].endswith("0/2")
+    assert bars["auxiliary"].endswith("100/500 of client-0")
+
+    run.draw("client-0", 300, left=0)
+    run.pretrain("client-1", 1)
+    bars = screen(tmp_path)
+    assert bars["local"].endswith("1/2 waiting for client-1")
+    assert bars["auxiliary"].endswith("300/500 of client-0")
+
+    run.draw("client-1", 500, left=0)
+    assert screen(tmp_path).keys() == {"root", "edge-0"}
+
+
+@pytest.mark.parametrize("end", ["last image", "plan", "resume"])
+def test_bars_of_the_preparation_go_away(tmp_path: Path, end: str) -> None:
+    run, stream = Run(tmp_path), io.StringIO()
+    progress = Progress(tmp_path, Console(file=stream, force_terminal=True, width=140))
+    run.pretrain("client-0", 1)
+    run.draw("client-0", 400, left=100)
+    progress.update()
+    assert [task.description for task in progress._bars.tasks] == ["local models", "auxiliary images", "root"]
+    # A root that was killed after the last chunk was stored, but before it was told, has none to draw.
+    match end:
+        case "last image":
+            run.draw("client-0", 500, left=0)
+        case "plan":
+            run.plan(1)
+        case "resume":
+            run.root("resume", round=0)
+    progress.update()
+    assert "auxiliary images" not in [task.description for task in progress._bars.tasks]
+    assert "local models" not in [task.description for task in progress._bars.tasks]
 
 
 def test_pipe_gets_no_bars(tmp_path: Path) -> None:

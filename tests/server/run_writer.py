@@ -1,7 +1,7 @@
 """Writes a run folder with the run's own writers, event by event as a run of 10 clients does, with known numbers."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from common.config import compose, to_yaml
 from common.ledger import JsonLines, Ledger
 from common.seeding import numpy_rng
 from common.structure import Structure
+from common.traffic import LANES, NO_TRAFFIC, Traffic
 
 CLASSES = [str(digit) for digit in range(10)]
 DENSE, PRUNED = 100_000, 56_250  # parameters
@@ -33,7 +34,7 @@ class RunWriter:
         self.ledger = Ledger(self.folder / "ledger.jsonl")
         self.metrics = JsonLines(self.folder / "metrics.jsonl")
         self.rng = numpy_rng(self.seed, "run")
-        self.bytes = dict.fromkeys(("access_down", "access_up", "backbone_down", "backbone_up"), 0)
+        self.traffic = dict.fromkeys(LANES, NO_TRAFFIC)
         self.edge_names = [f"edge-{index}" for index in range(max(self.edges, 1))]
         self.clients = [f"client-{index}" for index in range(10)]
         # As the pathological split: classes {0, 5} at clients 0 and 1, {1, 6} at 2 and 3, ...
@@ -42,8 +43,8 @@ class RunWriter:
             for index, client in enumerate(self.clients)
         }
 
-    def start(self) -> None:
-        overrides = [f"rounds={self.planned}", f"topology.edges={self.edges}"]
+    def start(self, *settings: str) -> None:
+        overrides = [f"rounds={self.planned}", f"topology.edges={self.edges}", *settings]
         overrides += ["method=fedavg"] if self.prune_after is None else [f"structure.sparse_rounds={self.prune_after}"]
         (self.folder / "config.yaml").write_text(to_yaml(compose(overrides)))
         for edge in self.edge_names:
@@ -114,9 +115,11 @@ class RunWriter:
         self.record(root_round, loss=loss, clients=10, samples=total)
 
     def message(self, event: str, node: str, root_round: int, edge_round: int | None, peer: str, hop: str, **facts):
-        bytes_ = 0 if hop == "backbone" and self.edges == 0 else 4 * self.parameters(root_round)
-        self.bytes[f"{hop}_{'down' if event == 'send' else 'up'}"] += bytes_
-        traffic = {"hop": hop, "payload_bytes": bytes_, "encoded_bytes": bytes_ + 2000 * (bytes_ > 0)}
+        parameters = 0 if hop == "backbone" and self.edges == 0 else self.parameters(root_round)
+        bytes_ = 4 * parameters
+        self.traffic[f"{hop}_{'down' if event == 'send' else 'up'}"] += Traffic(int(bytes_ > 0), parameters, bytes_)
+        traffic = {"hop": hop, "parameters": parameters, "payload_bytes": bytes_}
+        traffic["encoded_bytes"] = bytes_ + 2000 * (bytes_ > 0)
         where = {"round": root_round, "edge_round": edge_round, "peer": peer, "structure": self.structure(root_round)}
         self.ledger.event(event, tier="root" if node == "root" else "edge", node=node, **where, **traffic, **facts)
 
@@ -151,7 +154,7 @@ class RunWriter:
             parameters=self.parameters(after),
             macs=8_000_000 if self.parameters(after) == DENSE else 4_400_000,
             structure=self.structure(after),
-            **{f"{hop}_bytes": count for hop, count in self.bytes.items()},
+            **{f"{lane}_{what}": count for lane, one in self.traffic.items() for what, count in asdict(one).items()},
             seconds=8.25,
             elapsed=10.0 * (root_round + 1),
             **quality,

@@ -122,10 +122,10 @@ def test_headline_numbers(page: Page) -> None:
 
 
 def test_tables(page: Page) -> None:
-    # 12 rounds: 82 / 12 = 6.83 MB a round; 20 messages a round; 2000 more bytes each as encoded.
-    assert "access down 82.00 6.83 240 82.48" in page.words
-    assert "backbone up 8.20 0.68 24 8.25" in page.words
-    assert "all 180.40 15.03 528 181.46" in page.words
+    # 12 rounds: 82 / 12 = 6.83 MB a round; 4 bytes a number; 20 messages a round; 2000 more bytes each as encoded.
+    assert "access down 82.00 6.83 20.50 240 82.48" in page.words
+    assert "backbone up 8.20 0.68 2.05 24 8.25" in page.words
+    assert "all 180.40 15.03 45.10 528 181.46" in page.words
     assert "parameters 8 0.25 100,000 56,250 56.2" in page.words
     assert "MACs per image 8 0.25 8,000,000 4,400,000 55.0" in page.words
     # Two of ten classes in equal parts: 2 - sqrt(2 * 0.4^2 + 8 * 0.1^2) = 1.368 (the authors' CIFAR-10 clients).
@@ -184,10 +184,40 @@ def test_flat_run_has_no_backbone_and_no_edges(tmp_path: Path) -> None:
     page = Page(write_report(tmp_path).read_text())
     assert "fedavg on digits running" in page.words
     assert "10 clients, flat" in page.words
-    assert "backbone" not in page.words
+    assert "backbone" not in page.words.partition("All settings of the run")[0]
     assert "Root weights" not in page.headings
     assert "parameters (millions) 0.100 not pruned; 8.00 M MACs" in page.words
     assert "The U-Net is not pruned in this run." in page.words
+
+
+def corrected(folder: Path, kind: str, *rounds: int) -> RunWriter:
+    writer = RunWriter(folder, prune_after=None, planned=4)
+    writer.start(f"correction={kind}", *(["correction.window=2"] if kind == "once" else []))
+    for root_round in range(1, 4):
+        if root_round in rounds:
+            writer.root("correct", round=root_round, steps=200, loss=0.125, seconds=4.0)
+        writer.round(root_round)
+    return writer
+
+
+def test_corrections_are_told(tmp_path: Path) -> None:
+    corrected(tmp_path / "once", "once", 2)
+    corrected(tmp_path / "never", "once")
+    corrected(tmp_path / "each", "each_round", 1, 2, 3)
+    corrected(tmp_path / "not", "none")
+    pages = {folder.name: Page(write_report(folder).read_text()).words for folder in tmp_path.iterdir()}
+    assert "corrected models after round 2 200 steps on 1000 auxiliary images; 4.0 s in all" in pages["once"]
+    assert "corrected models none so far learning has not been slow" in pages["never"]
+    # 3 x 4 s.
+    assert "corrected models of 3 rounds 20 steps on 1000 auxiliary images; 12.0 s in all" in pages["each"]
+    assert "corrected models" not in pages["not"]
+
+
+def test_correction_that_a_resume_took_back_does_not_count(tmp_path: Path) -> None:
+    writer = corrected(tmp_path, "once", 2)
+    assert list(RunFolder.read(tmp_path).ledger.corrections) == [2]
+    writer.root("resume", round=1)
+    assert list(RunFolder.read(tmp_path).ledger.corrections) == []
 
 
 def test_resumed_run_counts_each_round_once(tmp_path: Path) -> None:

@@ -1,0 +1,199 @@
+"""FedDDPM's auxiliary set: images that the clients' local models draw, stored chunk by chunk at the root.
+
+Each chunk is a file of its own, which appears whole or not at all, so a run that is interrupted goes on
+with the first chunk that is missing. A chunk's noise follows from the seed, the client and the images'
+places alone: whatever the interruptions, the set is the same.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from common.compute import pick_device
+from common.config import Config
+from common.diffusion import Diffusion
+from common.errors import FedPhDError
+from common.ledger import Ledger
+from common.networks import UNet
+from common.private_files import write_private
+from common.sampling import draw, draw_latents
+from common.training_set import TrainingSet
+from server.correction.apportionment import apportion
+
+Images = NDArray[np.uint8] | NDArray[np.float32]
+
+TENSOR = "images"
+FREE = {"checkpoint": True, "evaluation": True, "resources": True, "runtime": True, "tracking": True} | {
+    "topology": {"quorum", "round_timeout", "rejoin_timeout"}
+}  # what no image depends on
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Images that are drawn and stored together: `count` of a client's, from its image `first` on."""
+
+    client: str
+    first: int
+    count: int
+
+
+class AuxiliarySet:
+    """Images of all clients' local models, in proportion to the clients' sample counts.
+
+    They are pixels; with latent diffusion, the latents that the U-Net draws, since it is on latents that
+    it is trained.
+
+    Parameters
+    ----------
+    folder : Path
+        Takes the chunks; one process may write there at a time.
+    config : Config
+        `correction` says how many images, and how many are a chunk.
+    samples : Mapping[str, int]
+        n_k of each client, in the order that the images will have.
+    ledger : Ledger
+        Where each chunk is noted when it is stored.
+
+    Attributes
+    ----------
+    shares : dict[str, int]
+        Images of each client.
+
+    Raises
+    ------
+    FedPhDError
+        If no client has an image.
+    """
+
+    def __init__(self, folder: Path, config: Config, samples: Mapping[str, int], ledger: Ledger) -> None:
+        self.folder = folder
+        self.config = config
+        self.ledger = ledger
+        self.shares = apportion(config.correction.images, samples)
+        self._device = pick_device(config.runtime.device)
+        self._diffusion = Diffusion(config.diffusion)
+        self._run = _run_id(config)
+        for draft in folder.glob(".*.draft"):  # of a process that was killed
+            draft.unlink()
+        self._missing = [chunk for chunk in self._chunks() if self._read(chunk) is None]
+
+    def missing(self) -> list[str]:
+        """Name the clients whose images are not all there, in their order."""
+        return list(dict.fromkeys(chunk.client for chunk in self._missing))
+
+    def draw_from(self, client: str, unet: UNet) -> None:
+        """Draw and store what is missing of a client's images.
+
+        Parameters
+        ----------
+        client : str
+            One of the clients.
+        unet : UNet
+            Its local model; moved to the root's device.
+
+        Raises
+        ------
+        FedPhDError
+            If it draws latents that are not finite.
+        """
+        for chunk in [chunk for chunk in self._missing if chunk.client == client]:
+            self._store(chunk, self._draw(chunk, unet))
+            self._missing.remove(chunk)
+            self._log(client)
+
+    def images(self) -> Images:
+        """Read all images, client by client, whatever order they were drawn in.
+
+        Returns
+        -------
+        NDArray[uint8] or NDArray[float32]
+            Shape (n, C, H, W): pixels, or latents.
+
+        Raises
+        ------
+        FedPhDError
+            If a chunk is missing or damaged.
+        """
+        return np.concatenate([self._whole(chunk) for chunk in self._chunks()])
+
+    def training_set(self) -> TrainingSet:
+        """Read all images to train on them."""
+        return TrainingSet(torch.from_numpy(self.images()))
+
+    def _chunks(self) -> Iterator[Chunk]:
+        """Yield all chunks in the order of their images; a client's last one may be smaller."""
+        size = self.config.correction.chunk
+        for client, share in self.shares.items():
+            for first in range(0, share, size):
+                yield Chunk(client, first, min(size, share - first))
+
+    def _draw(self, chunk: Chunk, unet: UNet) -> Images:
+        """Draw a chunk at once, so that even the sampler's own noise follows from its place."""
+        sample: Callable[..., Images] = draw if self.config.model.autoencoder is None else draw_latents
+        images = sample(
+            unet,
+            self._diffusion,
+            chunk.count,
+            seed=self.config.seed,
+            batch_size=chunk.count,
+            device=self._device,
+            first=chunk.first,
+            stream=("auxiliary", chunk.client),
+        )
+        if not np.isfinite(images).all():
+            raise FedPhDError(f"the local model of {chunk.client} draws latents that are not finite numbers")
+        return images
+
+    def _file(self, chunk: Chunk) -> Path:
+        return self.folder / f"{chunk.client}_{chunk.first:06d}.safetensors"
+
+    def _facts(self, chunk: Chunk, images: Images) -> dict[str, str]:
+        """Say what a file must say of itself: whose images it has, of which run, and that they are as written.
+
+        In one entry: safetensors writes several in any order, and the same chunk shall be the same file.
+        """
+        contents = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+        return {"chunk": json.dumps({"run": self._run, **asdict(chunk), "sha256": contents})}
+
+    def _store(self, chunk: Chunk, images: Images) -> None:
+        write_private(self._file(chunk), save({TENSOR: images}, self._facts(chunk, images)))
+
+    def _read(self, chunk: Chunk) -> Images | None:
+        """Read a chunk; None if it is not there, or is torn, or is another's."""
+        try:
+            with safe_open(self._file(chunk), "np") as file:
+                facts, images = file.metadata(), file.get_tensor(TENSOR)
+        except (OSError, SafetensorError):
+            return None
+        return images if facts == self._facts(chunk, images) else None
+
+    def _whole(self, chunk: Chunk) -> Images:
+        images = self._read(chunk)
+        if images is None:
+            raise FedPhDError(
+                f"auxiliary images are missing or damaged: {self._file(chunk)}; resume the run, to draw them anew"
+            )
+        return images
+
+    def _log(self, client: str) -> None:
+        total = self.config.correction.images
+        done = total - sum(chunk.count for chunk in self._missing)
+        left = sum(chunk.count for chunk in self._missing if chunk.client == client)
+        self.ledger.event("draw", tier="root", node="root", peer=client, done=done, total=total, left=left)
+
+
+def _run_id(config: Config) -> str:
+    """Hash what local models and their images depend on: a folder may hold those of other settings."""
+    free = FREE | (
+        {"rounds": True} if config.training.schedule == "constant" else {}
+    )  # then a resumed run may have more
+    text = json.dumps(config.model_dump(mode="json", exclude=free), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

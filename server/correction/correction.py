@@ -1,0 +1,97 @@
+"""FedDDPM's correction of a new global model: a few optimizer steps on the auxiliary set."""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from common.compute import pick_device, to_device
+from common.config import Config
+from common.diffusion import Diffusion
+from common.errors import SettingError
+from common.ledger import Ledger
+from common.noise_prediction import simple_loss
+from common.packing import PackedModel, pack
+from common.seeding import derive_seed
+from common.training import fit, seeded
+from common.training_set import TrainingSet
+from server.structure import load_unet
+
+
+class Correction:
+    """Fine-tunes global models on the auxiliary set (FedDDPM, abstract; the numbers are ours).
+
+    Parameters
+    ----------
+    config : Config
+        `correction` says how long and how fast, `objective.loss` which distance, `training` the
+        clipping and the precision.
+    auxiliary : Callable[[], TrainingSet]
+        Gives the auxiliary set; called once, at the first correction.
+    ledger : Ledger
+        Where a correction is written.
+    """
+
+    def __init__(self, config: Config, auxiliary: Callable[[], TrainingSet], ledger: Ledger) -> None:
+        self.config = config
+        self.device = pick_device(config.runtime.device)
+        self.diffusion = Diffusion(config.diffusion)
+        self.ledger = ledger
+        self._auxiliary = auxiliary
+
+    def apply(self, model: PackedModel, root_round: int) -> PackedModel:
+        """Fine-tune a model, dense or pruned; it keeps its structure.
+
+        What is drawn follows from the seed and the round, so a round that is repeated is corrected alike.
+        Adam starts anew each time: its moments would be those of another model.
+
+        Parameters
+        ----------
+        model : PackedModel
+            The average of the round's models; left as it is.
+        root_round : int
+            The round that is being committed.
+
+        Raises
+        ------
+        SettingError
+            If the model diverges.
+        """
+        settings = self.config.correction
+        unet = to_device(load_unet(self.config, model), self.device)
+        adam = torch.optim.Adam(unet.parameters(), lr=settings.lr, fused=True)
+        with seeded(derive_seed(self.config.seed, "correction", root_round), self.device):
+            try:
+                result = fit(
+                    unet,
+                    islice(self._batches(), settings.steps),
+                    partial(simple_loss, diffusion=self.diffusion, distance=self.config.objective.loss),
+                    adam,
+                    lambda _step: settings.lr,
+                    clip_norm=self.config.training.clip_norm,
+                    precision=self.config.training.precision,
+                    device=self.device,
+                )
+            except FloatingPointError as error:
+                advice = f"the model of round {root_round} diverges when it is fine-tuned ({error}); use a smaller one"
+                raise SettingError("correction.lr", settings.lr, advice) from error
+        facts = {"steps": result.steps, "loss": result.loss, "seconds": round(result.seconds, 3)}
+        self.ledger.event("correct", tier="root", node="root", round=root_round, **facts)
+        return pack(unet.state_dict())
+
+    @cached_property
+    def _images(self) -> TrainingSet:
+        return self._auxiliary().to(self.device)
+
+    def _batches(self) -> Iterator[Tensor]:
+        """Yield batches x_0 (B, C, H, W) without end: pass after pass, each in a new order, the last batch kept.
+
+        Nothing is mirrored: the local models draw mirrored images themselves, where they were trained on such.
+        """
+        images = self._images
+        while True:
+            order = torch.randperm(len(images), device=self.device)
+            for indices in order.split(self.config.correction.batch_size):
+                yield images.batch(indices, flip=False)
