@@ -1,0 +1,21 @@
+"""What one must know to read an estimate."""
+
+from common.exchange import PARTS, SHARED
+from server.cost.estimate import Estimate
+
+
+def notes(estimate: Estimate) -> list[str]:
+    """Say where the run may count otherwise, and what neither counts."""
+    said = []
+    if estimate.unknown is not None:
+        said.append(
+            f"not exact: who trains where depends on histograms that only the run will know; {estimate.unknown}"
+        )
+    if estimate.compressed:
+        said.append(
+            "at most: these bytes are before zstd; what it takes off (where nothing, it adds a few) is known afterwards"
+        )
+    kind = estimate.config.exchange.kind
+    if SHARED[kind] != PARTS:
+        said.append(f"not counted, here and in the run: images that clients draw for evaluations (exchange={kind})")
+    return said
