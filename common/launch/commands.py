@@ -1,4 +1,4 @@
-"""The commands beside training: ``fedphd keys``, ``register``, ``compose``, ``kubernetes``, ``status``."""
+"""The commands beside training, as ``fedphd keys``; `COMMANDS` has them all."""
 
 import os
 import tempfile
@@ -102,10 +102,22 @@ def status(arguments: list[str]) -> None:
     import_module("common.launch.status").main(arguments)
 
 
+def cost(arguments: list[str]) -> None:
+    """Say what a configuration will communicate."""
+    import_module("server.cost").main(arguments)  # by name: the layer below the tiers does not import them
+
+
+def compare(arguments: list[str]) -> None:
+    """Put runs side by side."""
+    import_module("server.compare").main(arguments)
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "keys": keys,
     "register": register,
     "compose": compose_file,
     "kubernetes": kubernetes,
     "status": status,
+    "cost": cost,
+    "compare": compare,
 }
