@@ -1,21 +1,42 @@
 """The ClientApp: registers with its edge, and trains the edge's model on its own images."""
 
-import torch
+import copy
+from reprlib import repr as shortened
+
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
+from torch import Tensor
 
-from client.histogram import reported_counts, reported_samples
+from client.control_variates import ControlVariates
+from client.histogram import reported_counts
+from client.keeping import Keeper, zeros
+from client.latents import training_set
 from client.local_data import local_data
 from client.network import network
-from client.objective import Objective
+from client.objective import Objective, needs_previous, needs_received
 from client.optimizer_store import OptimizerStore
 from client.place import Place
 from client.training import train as train_model
+from common.autoencoder import autoencoder_of
+from common.codec import CodedModel
 from common.compute import pick_device
 from common.diffusion import Diffusion
-from common.messages import ClientUpdate, Profile, TrainOrder
-from common.packing import pack
+from common.homogeneity import told_samples
+from common.links import plain, upload
+from common.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
+from common.networks import UNet
+from common.packing import PackedModel, pack, unpack
+from common.records import MessageError
+from common.sampling import draw as draw_images
 from common.seeding import derive_seed
+from common.topology import homes
+
+ALONE = {
+    "sparsity": 0.0,
+    "proximal": 0.0,
+    "contrastive": 0.0,
+    "control_variates": False,
+}  # DDPM's loss and nothing else
 
 app = ClientApp()
 
@@ -26,34 +47,72 @@ def register(message: Message, context: Context) -> Message:
     place = Place.of(context)
     counts = reported_counts(place.config, place.index, place.folder)
     classes = list(local_data(place.config, place.index).classes)
-    profile = Profile(place.name, reported_samples(counts), classes, counts)
+    profile = Profile(place.name, told_samples(counts), classes, counts)
     return Message(profile.write(), reply_to=message)
 
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Train the edge's model on this client's images and send it back."""
+    """Train the edge's model on this client's images and send back what is asked for of it."""
     place, order = Place.of(context), TrainOrder.read(message.content)
     config, index = place.config, place.index
-    unet = network(config.model, order.model)
-    images = torch.from_numpy(local_data(config, index).images)
+    device = pick_device(config.runtime.device)
+    keeper = _keeper(place, order)
+    received = keeper.receive()
+    previous = keeper.restore("previous", keeper.structure) if needs_previous(config.objective) else None
+    objective = _objective(place, order, received, previous)
+    unet = network(config.model, received)
+    control, c_k = _control(unet, keeper, order)
     with place.training():
         result = train_model(
             unet,
-            images,
-            Objective(config.objective, Diffusion(config.diffusion), order.sparse),
+            training_set(place, device),
+            objective,
             config.training,
-            store=_optimizer_store(place, order) if config.training.keep_optimizer else None,
+            store=_optimizer_store(place, keeper) if config.training.keep_optimizer else None,
             edge_round=order.edge_round,
             edge_rounds=config.edge_rounds,
             seed=derive_seed(config.seed, "train", index, order.edge_round),
-            device=pick_device(config.runtime.device),
+            device=device,
+            control=control,
         )
     update = ClientUpdate(
-        model=pack(unet.state_dict()),
+        model=keeper.report(pack(unet.state_dict()), order.reports),
         client=place.name,
         edge_round=order.edge_round,
-        samples=reported_samples(reported_counts(config, index, place.folder)),
+        samples=told_samples(reported_counts(config, index, place.folder)),
+        loss=result.loss,
+        steps=result.steps,
+        seconds=result.seconds,
+        control=_control_change(control, c_k, keeper, order),
+    )
+    return Message(update.write(), reply_to=message)
+
+
+@app.train("local")
+def train_local(message: Message, context: Context) -> Message:
+    """Train a model of this client's own, as if nobody else were there (FedDDPM's warm-up)."""
+    place, errand = Place.of(context), ClientErrand.read(message.content)
+    config, device = place.config, pick_device(place.config.runtime.device)
+    unet = network(config.model, _keeper(place, errand).receive())
+    with place.training():
+        result = train_model(
+            unet,
+            training_set(place, device),
+            Objective(config.objective.model_copy(update=ALONE), Diffusion(config.diffusion), sparse=False),
+            config.training.model_copy(update={"epochs": config.correction.local_epochs}),
+            store=None,
+            edge_round=0,
+            edge_rounds=1,
+            seed=derive_seed(config.seed, "local", place.index),
+            device=device,
+        )
+    model = pack(unet.state_dict())
+    update = ClientUpdate(
+        model=upload(model, model, plain(config.codec.access.up), None)[0],
+        client=place.name,
+        edge_round=errand.edge_round,
+        samples=told_samples(reported_counts(config, place.index, place.folder)),
         loss=result.loss,
         steps=result.steps,
         seconds=result.seconds,
@@ -61,10 +120,76 @@ def train(message: Message, context: Context) -> Message:
     return Message(update.write(), reply_to=message)
 
 
-def _optimizer_store(place: Place, order: TrainOrder) -> OptimizerStore:
+@app.evaluate()
+def draw(message: Message, context: Context) -> Message:
+    """Draw images with this client's model, where each client has parts of its own and no global model exists."""
+    place, errand = Place.of(context), ClientErrand.read(message.content)
+    config, device = place.config, pick_device(place.config.runtime.device)
+    unet = network(config.model, _keeper(place, errand).receive())
+    with place.training():
+        images = draw_images(
+            unet,
+            Diffusion(config.diffusion),
+            errand.images,
+            seed=config.seed,
+            batch_size=config.evaluation.batch_size,
+            device=device,
+            autoencoder=autoencoder_of(config.model, device),
+        )
+    return Message(Drawing(place.name, images).write(), reply_to=message)
+
+
+def _keeper(place: Place, order: TrainOrder | ClientErrand) -> Keeper:
+    if order.edge not in homes(place.config.topology)[place.name]:  # it also names files
+        raise MessageError(f"comes from {shortened(order.edge)}, which is no home of {place.name}")
+    return Keeper(
+        place.folder,
+        place.config,
+        order.download,
+        edge=order.edge,
+        root_round=order.root_round,
+        edge_round=order.edge_round,
+        pruning=order.pruning,
+    )
+
+
+def _objective(place: Place, order: TrainOrder, received: PackedModel, previous: PackedModel | None) -> Objective:
+    config = place.config
+    return Objective(
+        config.objective,
+        Diffusion(config.diffusion),
+        order.sparse,
+        received=_copy(place, received) if needs_received(config.objective) else None,
+        previous=None if previous is None else _copy(place, previous),
+        shared=order.download.shared,
+    )
+
+
+def _copy(place: Place, model: PackedModel) -> UNet:
+    return copy.deepcopy(network(place.config.model, model))
+
+
+def _control(unet: UNet, keeper: Keeper, order: TrainOrder) -> tuple[ControlVariates | None, PackedModel | None]:
+    """Make the control variates that correct this U-Net's gradients (SCAFFOLD), and give c_k beside them."""
+    if not keeper.config.objective.control_variates:
+        return None, None
+    c_k = keeper.control(keeper.received.structure)
+    c = zeros(c_k.structure) if order.control is None else order.control.decode()
+    return ControlVariates(unet, unpack(c), unpack(c_k)), c_k
+
+
+def _control_change(
+    control: ControlVariates | None, c_k: PackedModel | None, keeper: Keeper, order: TrainOrder
+) -> CodedModel | None:
+    if control is None or c_k is None or not order.final:
+        return None
+    return keeper.report_control(c_k, _ordered(control.result(), c_k), order.reports)
+
+
+def _ordered(tensors: dict[str, Tensor], like: PackedModel) -> PackedModel:
+    return pack({name: tensors[name] for name, _ in like.structure.tensors})
+
+
+def _optimizer_store(place: Place, keeper: Keeper) -> OptimizerStore:
     """Keep this client's optimizer for as long as a resend or a resumed root can ask for it."""
-    every, keep = place.config.checkpoint.every, place.config.checkpoint.keep
-    newest = (order.root_round - 1) // every
-    checkpoints = [number * every for number in range(max(newest - keep + 1, 0), newest + 1)]
-    starts = [root_round * place.config.topology.edge_rounds for root_round in (*checkpoints, order.root_round - 1)]
-    return OptimizerStore(place.folder, order.model.structure.id, starts)
+    return OptimizerStore(place.folder, keeper.structure.id, keeper.starts)

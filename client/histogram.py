@@ -43,8 +43,3 @@ def reported_counts(config: Config, index: int, folder: Path) -> list[float]:
             noisy = counts + np.random.default_rng().laplace(scale=1 / epsilon, size=len(counts))
             file.write_text(json.dumps(np.maximum(noisy, 0.0).tolist()), encoding="utf-8")
         return [float(count) for count in json.loads(file.read_text(encoding="utf-8"))]
-
-
-def reported_samples(counts: list[float]) -> int:
-    """Tell the number of images: that of the told counts, so that it gives no more away than they do."""
-    return max(1, round(sum(counts)))

@@ -88,15 +88,23 @@ class OrderedAverage:
         WeightError
             If none came, or all weigh nothing.
         """
-        for key in self._order[self._next :]:
-            if key in self._waiting:
-                self._fold(*self._take(key))
-        self._next = len(self._order)
+        self._fold_rest()
         if self._sum is None or self.total_weight <= 0:
             raise WeightError(
                 "nothing to average: no member has a weight above zero; raise weighting.*.b if it is negative"
             )
         return (self._sum / self.total_weight).astype(np.float32)
+
+    def sum(self) -> Vector | None:
+        """Give sum_k u_k w_k over all members that came; None if none did."""
+        self._fold_rest()
+        return None if self._sum is None else self._sum.astype(np.float32)
+
+    def _fold_rest(self) -> None:
+        for key in self._order[self._next :]:
+            if key in self._waiting:
+                self._fold(*self._take(key))
+        self._next = len(self._order)
 
     def _fold_waiting(self) -> None:
         while self._next < len(self._order) and self._order[self._next] in self._waiting:

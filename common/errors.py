@@ -23,7 +23,8 @@ class SettingError(FedPhDError):
     """
 
     def __init__(self, key: str, value: object, advice: str) -> None:
-        super().__init__(f"{key}={'null' if value is None else value}: {advice}")
+        shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+        super().__init__(f"{key}={shown}: {advice}")
         self.key = key
         self.value = value
         self.advice = advice

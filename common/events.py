@@ -22,6 +22,8 @@ class EdgeEvent(BaseModel):
     edge_round: NonNegativeInt | None = None
     peer: Text | None = None
     hop: Literal["access"] | None = None
+    task: Literal["local", "draw"] | None = None
+    parameters: NonNegativeInt = 0
     payload_bytes: NonNegativeInt = 0
     encoded_bytes: NonNegativeInt = 0
     structure: Text | None = None

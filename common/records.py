@@ -1,50 +1,21 @@
 """Checked reading of Flower records: every value has the type and range that the reader names, or `MessageError`.
 
-Nothing here knows which records a message has (common/messages.py); nothing trusts the sender.
+Nothing here knows which records a message has (common/messages/); nothing trusts the sender.
 """
 
 import json
-from io import BytesIO
 from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ConfigRecord, RecordDict
+from flwr.app import ConfigRecord, RecordDict
 
-from common.packing import Vector
-
-NPY_HEADER_BYTES = 1024  # more than any header that NumPy writes for a flat array
 LARGEST_COUNT = 2**53  # whole numbers up to this one are exact as floats
 LARGEST_NUMBER = float(np.finfo(np.float32).max)  # so that sums of numbers stay finite
 
 
 class MessageError(ValueError):
     """A message that must not be used; the text says why."""
-
-
-def vector(array: Array, size: int) -> Vector:
-    """Decode a flat float32 array of `size` numbers, all finite, as a read-only view of the message."""
-    if (array.dtype, tuple(array.shape)) != ("float32", (size,)):
-        raise MessageError(f"model is {_described(array.dtype, array.shape)} instead of float32({size},)")
-    if len(array.data) > 4 * size + NPY_HEADER_BYTES:
-        raise MessageError(f"model has {len(array.data)} bytes, more than {size} float32 numbers take")
-    stream = BytesIO(array.data)
-    # Not `array.numpy()`: NumPy also takes archives, and makes room for what the header says before it looks further.
-    try:
-        np.lib.format.read_magic(stream)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    except Exception as error:  # whatever NumPy's parser of a Python literal may raise
-        raise MessageError(f"model cannot be decoded: {type(error).__name__}") from None
-    if (dtype, shape) != (np.dtype("<f4"), (size,)) or len(array.data) != stream.tell() + 4 * size:
-        raise MessageError(f"model decodes to {_described(dtype, shape)} instead of float32({size},)")
-    vector: Vector = np.frombuffer(array.data, np.dtype("<f4"), offset=stream.tell())
-    if not np.isfinite(vector).all():
-        raise MessageError("model has numbers that are not finite")
-    return vector
-
-
-def _described(dtype: object, shape: object) -> str:
-    return shortened(str(dtype)).strip("'") + shortened(shape)
 
 
 def only(content: RecordDict, *names: str) -> None:

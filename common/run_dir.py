@@ -8,7 +8,9 @@ from filelock import FileLock, Timeout
 
 from common.errors import SettingError
 
+AUXILIARY = "auxiliary"  # images that clients' local models drew
 CHECKPOINTS = "checkpoints"
+EDGES = "edges"  # what edges within the root's process keep
 SPOOL = "spool"  # takes updates that arrive before their turn; gone when the run ends
 
 

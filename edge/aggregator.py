@@ -4,37 +4,55 @@
 ServerApp, in Ray simulation and in tests.
 """
 
-import time
-from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from reprlib import repr as shortened
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from common.aggregation import OrderedAverage
-from common.config import Config
-from common.flower.exchange import Patience, exchange
+from common.codec import CodedModel, code
+from common.config import EXACT, CodecConfig, Config
+from common.exchange import SHARED, restrict
+from common.flower.exchange import Patience
 from common.homogeneity import LabelState
-from common.ledger import Ledger
-from common.messages import (
-    TRAIN,
-    ClientUpdate,
-    EdgeRound,
-    EdgeUpdate,
-    Roster,
-    RoundOrder,
-    TrainOrder,
-    content_bytes,
-)
+from common.hop_log import HopLog
+from common.ledger import Entry, Ledger
+from common.links import Downlink, plain
+from common.messages import TRAIN, EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder, TrainOrder
 from common.packing import PackedModel
-from common.quorum import check_quorum
 from common.records import MessageError
-from common.weighting import member_weight
+from edge.edge_round import EdgeRoundRunner, Outcome
+from edge.gathering import Gathering
+from edge.keeping import EdgeKeeper
 from edge.membership import Membership
-from edge.spool import Progress
+from edge.spool import GATHERED, Progress
 
-HOP = "access"  # between clients and their edge
+
+@dataclass(frozen=True)
+class Work:
+    """Where an edge is in a root round.
+
+    Attributes
+    ----------
+    model : PackedModel
+        The edge's model after its last edge round.
+    control : PackedModel or None
+        Sum of its clients' changes of control variates so far.
+    rounds, events : list
+        As in `EdgeUpdate`.
+    """
+
+    model: PackedModel
+    control: PackedModel | None = None
+    rounds: list[EdgeRound] = field(default_factory=list)
+    events: list[Entry] = field(default_factory=list)
+
+    def after(self, outcome: Outcome, events: list[Entry]) -> "Work":
+        """Add an edge round."""
+        control = outcome.control if self.control is None else self.control
+        if self.control is not None and outcome.control is not None:
+            control = PackedModel(self.control.structure, self.control.vector + outcome.control.vector)
+        return Work(outcome.model, control, [*self.rounds, outcome.report], [*self.events, *events])
 
 
 class EdgeAggregator:
@@ -50,17 +68,26 @@ class EdgeAggregator:
         Where each send, accept, refuse, loss and aggregate is written.
     spool : Path
         Folder for updates that arrive before their turn.
+    folder : Path
+        What the edge keeps from round to round.
     members : Path, optional
         File that keeps who registered, for an edge that may be started again.
     """
 
-    def __init__(self, edge: str, config: Config, ledger: Ledger, spool: Path, members: Path | None = None) -> None:
+    def __init__(
+        self, edge: str, config: Config, ledger: Ledger, spool: Path, folder: Path, members: Path | None = None
+    ) -> None:
         self.edge = edge
         self.config = config
         self.ledger = ledger
         self.spool = spool
+        self.folder = folder
         self.membership = Membership(edge, config.topology, members)
         self.patience = Patience(config.topology.rejoin_timeout, self._resent)
+        self.log = HopLog(ledger, "access", tier="edge", node=edge)
+        self.shared = SHARED[config.exchange.kind]
+        self.downlink = Downlink(config.codec.access.down, self.shared)
+        self.gathering = Gathering(edge, config, self.membership, self.log, self.patience, folder / GATHERED)
 
     def register(self, grid: Grid) -> RecordDict:
         """Ask all clients of this edge who they are.
@@ -77,7 +104,7 @@ class EdgeAggregator:
         """
         self.membership.register(grid, self.patience)
         profiles = [self.membership.profiles[client] for client in self.membership.expected]
-        self._log("register", clients=self.membership.expected)
+        self.log.event("register", clients=self.membership.expected)
         return Roster(self.edge, profiles, self.ledger.to_forward()).write()
 
     def run_round(self, grid: Grid, content: RecordDict, progress: Progress | None = None) -> RecordDict:
@@ -99,39 +126,88 @@ class EdgeAggregator:
 
         Raises
         ------
-        MessageError
+        MessageError, CodecError
             If the order cannot be used.
+        MissingModelError
+            If it builds on a model that is not here.
         QuorumError
             If fewer than `topology.quorum` of an edge round's clients gave a sound update.
         """
         order = RoundOrder.read(content)
+        self.gathering.forget()
+        self._meet(grid, {client for clients in order.assignment for client in clients})
+        keeper = EdgeKeeper(self.folder, self.config, self.edge, order.root_round, order.pruning)
+        received = keeper.receive(order.download)
+        runner = EdgeRoundRunner(self.edge, self.config, self.membership, self.log, self.patience, self.spool, order)
+        work = self._start(order, received, progress)
+        for edge_round, clients in list(enumerate(order.assignment, order.first_edge_round))[len(work.rounds) :]:
+            if clients:
+                self.downlink.begin(work.model, edge_round, keeper.reference(edge_round, work.model.structure))
+                keeper.keep_reference(edge_round, self.downlink.sent)
+            outcome = runner.run(grid, self.downlink, work.model, edge_round, clients)
+            work = work.after(outcome, self.ledger.to_forward())
+            if progress is not None and len(work.rounds) < len(order.assignment):
+                progress.save(self._draft(order, work).write())
+        return self._final(order, work, keeper, received).write()
+
+    def gather(self, grid: Grid, task: str, content: RecordDict) -> RecordDict:
+        """Run an errand of the root's at single clients, and keep what they give.
+
+        Returns
+        -------
+        RecordDict
+            `Gathered`: who gave something.
+        """
+        errand = Errand.read(content)
+        self._meet(grid, set(errand.clients))
+        keeper = EdgeKeeper(self.folder, self.config, self.edge, errand.root_round + 1)
+        aside = Downlink(plain(self.config.codec.access.down), self.shared)
+        aside.begin(keeper.receive(errand.download, keep=False), errand.root_round)
+        for client in filter(self.downlink.holds, errand.clients):
+            aside.confirm(client)
+        self.gathering.forget()
+        gathered = self.gathering.gather(grid, task, errand, aside)
+        return replace(gathered, events=self.ledger.to_forward()).write()
+
+    def fetch(self, content: RecordDict) -> RecordDict:
+        """Give the root what one client gave for the latest errand."""
+        return self.gathering.fetch(Fetch.read(content))
+
+    def _meet(self, grid: Grid, clients: set[str]) -> None:
+        """Make sure that the clients are known."""
         if not self.membership.complete:
             self.membership.register(grid, self.patience)
-        strangers = {client for clients in order.assignment for client in clients} - set(self.membership.nodes)
+        strangers = clients - set(self.membership.nodes)
         if strangers:
             raise MessageError(f"{self.edge} has no clients {', '.join(sorted(strangers))}")
-        update = self._start(order, progress)
-        for edge_round, clients in list(enumerate(order.assignment, order.first_edge_round))[len(update.rounds) :]:
-            task = TrainOrder(update.model, order.root_round, edge_round, order.sparse)
-            model, one = self._edge_round(grid, task, clients)
-            rounds, events = [*update.rounds, one], [*update.events, *self.ledger.to_forward()]
-            update = EdgeUpdate(model, self.edge, order.root_round, self._q(rounds), rounds, events)
-            if progress is not None and len(rounds) < len(order.assignment):
-                progress.save(update.write())
-        return update.write()
 
-    def _start(self, order: RoundOrder, progress: Progress | None) -> EdgeUpdate:
+    def _start(self, order: RoundOrder, received: PackedModel, progress: Progress | None) -> Work:
         """Begin with the root's model, or go on where an earlier process of this edge was stopped."""
-        fresh = EdgeUpdate(order.model, self.edge, order.root_round, self._q([]))
         saved = progress.load() if progress is not None else None
         if saved is None:
-            return fresh
+            return Work(received)
         try:
-            update = EdgeUpdate.read(saved, order.model.structure)
+            update = EdgeUpdate.read(saved, restrict(received.structure, self.shared))
         except MessageError:
-            return fresh
-        self._log("restart", round=order.root_round, edge_round=order.first_edge_round + len(update.rounds))
-        return update
+            return Work(received)
+        self.log.event("restart", round=order.root_round, edge_round=order.first_edge_round + len(update.rounds))
+        control = None if update.control is None else update.control.decode()
+        return Work(received.overlay(update.model.decode()), control, update.rounds, update.events)
+
+    def _draft(self, order: RoundOrder, work: Work) -> EdgeUpdate:
+        """Write down the work so far, exactly."""
+        model = code(work.model.select(restrict(work.model.structure, self.shared)), EXACT)
+        return self._update(order, work, model, EXACT)
+
+    def _final(self, order: RoundOrder, work: Work, keeper: EdgeKeeper, received: PackedModel) -> EdgeUpdate:
+        """Report to the root."""
+        model = keeper.report(work.model, received)
+        return self._update(order, work, model, plain(self.config.backbone.up))
+
+    def _update(self, order: RoundOrder, work: Work, model: CodedModel, codec: CodecConfig) -> EdgeUpdate:
+        control = None if work.control is None else code(work.control, codec)
+        q = self._q(work.rounds)
+        return EdgeUpdate(model, self.edge, order.root_round, q, work.rounds, work.events, control)
 
     def _q(self, rounds: list[EdgeRound]) -> list[float]:
         """q_e: label distribution of all images that were trained on."""
@@ -140,91 +216,13 @@ class EdgeAggregator:
             state = state.add(self.membership.distribution(client), self.membership.profiles[client].samples)
         return [float(q) for q in state.q]
 
-    def _edge_round(self, grid: Grid, task: TrainOrder, clients: list[str]) -> tuple[PackedModel, EdgeRound]:
-        """Let `clients` train the edge's model and average what they send; without clients it stays."""
-        if not clients:
-            return task.model, EdgeRound([], 0, None, 0.0)
-        started = time.perf_counter()
-        accepted: dict[str, tuple[int, float]] = {}  # samples and loss; the models are not kept
-        with OrderedAverage(clients, self.spool) as average:
-            for update in self._sound_updates(grid, task, clients):
-                q_k = self.membership.distribution(update.client)
-                weight = member_weight(self.config.weighting.edge, update.samples, q_k)
-                average.add(update.client, update.model.vector, weight)
-                accepted[update.client] = (update.samples, update.loss)
-            name = f"{self.edge}: edge round {task.edge_round}"
-            check_quorum(name, "clients", len(accepted), len(clients), self.config.topology.quorum)
-            model = PackedModel(task.model.structure, average.result())
-        trained = [client for client in clients if client in accepted]  # not in the order of arrival
-        samples = sum(accepted[client][0] for client in trained)
-        one = EdgeRound(
-            clients=trained,
-            samples=samples,
-            loss=sum(accepted[client][0] * accepted[client][1] for client in trained) / samples,
-            seconds=round(time.perf_counter() - started, 3),
-            down_bytes=len(clients) * model.vector.nbytes,
-            up_bytes=len(trained) * model.vector.nbytes,
-        )
-        facts = {"clients": trained, "samples": one.samples, "loss": one.loss, "seconds": one.seconds}
-        self._log("aggregate", round=task.root_round, edge_round=task.edge_round, **facts)
-        return model, one
-
-    def _sound_updates(self, grid: Grid, task: TrainOrder, clients: list[str]) -> Iterator[ClientUpdate]:
-        """Send the task and yield the updates that may count, as they come; log what became of each."""
-        by_node = {self.membership.nodes[client]: client for client in clients}
-        for reply in exchange(grid, self._messages(task, by_node), self.config.topology.round_timeout, self.patience):
-            client = by_node[reply.metadata.src_node_id]
-            where = {"round": task.root_round, "edge_round": task.edge_round, "peer": client}
-            if reply.has_error():
-                self._log("lost", **where, reason=f"error {reply.error.code}: {reply.error.reason}")
-                continue
-            try:
-                update = self._check(ClientUpdate.read(reply.content, task.model.structure), client, task)
-            except MessageError as error:
-                self._log("refuse", **where, reason=str(error))
-                continue
-            facts = {"samples": update.samples, "loss": update.loss, "seconds": round(update.seconds, 3)}
-            self._log("accept", **where, **_traffic(update.model, reply.content), **facts)
-            yield update
-
-    def _messages(self, task: TrainOrder, by_node: dict[int, str]) -> Iterator[Message]:
-        content = task.write()  # one content for all: it is encoded and stored once
-        for node, client in by_node.items():
-            where = {"round": task.root_round, "edge_round": task.edge_round, "peer": client}
-            self._log("send", **where, **_traffic(task.model, content))
-            # Undelivered at its deadline, an order must not be trained on by a client that comes back later.
-            ttl = self.config.topology.round_timeout
-            yield Message(content, node, TRAIN, ttl=ttl, group_id=f"{task.root_round}.{task.edge_round}")
-
     def _resent(self, message: Message, reason: str) -> None:
         """Log that a message is sent again; orders bear their rounds as Flower's group id."""
         by_node = {node: client for client, node in self.membership.nodes.items()}
-        where: dict[str, object] = {"peer": by_node.get(message.metadata.dst_node_id, "a client")}
-        if message.metadata.message_type == TRAIN:
-            root_round, edge_round = message.metadata.group_id.split(".")
-            where |= {"round": int(root_round), "edge_round": int(edge_round)}
-            where |= _traffic(TrainOrder.read(message.content).model, message.content)
-        self._log("resend", **where, reason=reason)
-
-    def _check(self, update: ClientUpdate, client: str, task: TrainOrder) -> ClientUpdate:
-        """Refuse what answers another question than the one that was asked."""
-        if update.client != client:
-            raise MessageError(f"comes from {shortened(update.client)}")
-        if update.edge_round != task.edge_round:
-            raise MessageError(f"is for edge round {update.edge_round}, not {task.edge_round}")
-        registered = self.membership.profiles[client].samples
-        if not 0 < update.samples <= registered:
-            raise MessageError(f"claims {update.samples} images; {registered} were registered")
-        return update
-
-    def _log(self, event: str, **facts: object) -> None:
-        self.ledger.event(event, tier="edge", node=self.edge, **facts)
-
-
-def _traffic(model: PackedModel, content: RecordDict) -> dict[str, object]:
-    return {
-        "hop": HOP,
-        "payload_bytes": model.vector.nbytes,
-        "encoded_bytes": content_bytes(content),
-        "structure": model.structure.id,
-    }
+        peer = by_node.get(message.metadata.dst_node_id, "a client")
+        if message.metadata.message_type != TRAIN:
+            self.log.event("resend", peer=peer, reason=reason)
+            return
+        order = TrainOrder.read(message.content)
+        where = {"round": order.root_round, "edge_round": order.edge_round, "peer": peer, "reason": reason}
+        self.log.crossed("resend", message.content, order.download.model, order.control, **where)

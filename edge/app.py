@@ -9,10 +9,10 @@ from flwr.serverapp import Grid, ServerApp
 
 from common.config import from_run_config
 from common.logs import log_to
-from common.messages import END, REGISTER, TRAIN
+from common.messages import DRAW, END, FETCH, LOCAL, REGISTER, TRAIN
 from edge.aggregator import EdgeAggregator
 from edge.forwarding import ForwardingLedger
-from edge.spool import EARLY, EDGE_KEY, SPOOL_KEY, Order, Spool
+from edge.spool import EARLY, EDGE_KEY, SPOOL_KEY, STATE, Order, Spool
 
 POLL = 0.1  # seconds between looks for an order
 
@@ -39,7 +39,7 @@ def main(grid: Grid, context: Context) -> None:
         ledger = ForwardingLedger(folder / "ledger.jsonl")
         # Without keys a client that is started again is another node: who registered must not be relied on.
         members = None if config.runtime.insecure else folder / "members.json"
-        aggregator = EdgeAggregator(edge, config, ledger, folder / EARLY, members)
+        aggregator = EdgeAggregator(edge, config, ledger, folder / EARLY, folder / STATE, members)
         serve(grid, aggregator, spool)
         spool.clear()
 
@@ -66,4 +66,9 @@ def _work(grid: Grid, aggregator: EdgeAggregator, spool: Spool, order: Order) ->
             return aggregator.register(grid)
         case str(kind) if kind == TRAIN:
             return aggregator.run_round(grid, order.content, spool.progress(order.id))
-    raise ValueError(f"an edge does not answer '{order.message_type}' but {REGISTER}, {TRAIN} and {END}")
+        case str(kind) if kind in (LOCAL, DRAW):
+            return aggregator.gather(grid, kind, order.content)
+        case str(kind) if kind == FETCH:
+            return aggregator.fetch(order.content)
+    known = ", ".join((REGISTER, TRAIN, LOCAL, DRAW, FETCH, END))
+    raise ValueError(f"an edge does not answer '{order.message_type}' but {known}")

@@ -51,6 +51,24 @@ def train(message: Message, context: Context) -> Message:
     return _forward(message, context, _spool(context))
 
 
+@app.train("local")
+def train_local(message: Message, context: Context) -> Message:
+    """Let clients of the edge train a model of their own."""
+    return _forward(message, context, _spool(context))
+
+
+@app.evaluate()
+def draw(message: Message, context: Context) -> Message:
+    """Let clients of the edge draw images."""
+    return _forward(message, context, _spool(context))
+
+
+@app.query("fetch")
+def fetch(message: Message, context: Context) -> Message:
+    """Give the root what one client gave."""
+    return _forward(message, context, _spool(context))
+
+
 @app.query("end")
 def end(message: Message, context: Context) -> Message:
     """Tell the edge that the run is over."""

@@ -7,6 +7,7 @@ that was resumed::
     answers/<id>.safetensors   the ServerApp's answer, or why there is none
     progress/<id>.safetensors  edge rounds of an order that are over
     early/                     updates that came before their turn
+    state/                     what the ServerApp keeps from round to round
     members.json, ledger.jsonl what the ServerApp knows and did
     lock                       held by the ServerApp while it lives
     end                        there when the run is over
@@ -30,7 +31,8 @@ from common.private_files import private_folder, write_private
 from edge.content_file import ContentFileError, read_content, write_content
 
 EDGE_KEY, SPOOL_KEY = "edge-id", "spool"  # keys of the edge app's run config
-END, EARLY = "end", "early"  # names in the folder
+END, EARLY, STATE = "end", "early", "state"  # names in the folder
+GATHERED = "gathered"  # below STATE
 KINDS = ("orders", "answers", "progress")
 KEPT = 2  # newest orders that stay on disk with their answers: a late resend finds its answer
 LOCK_PATIENCE = 5.0  # seconds: the gateway holds the lock for a moment when it looks for life
@@ -163,8 +165,8 @@ class Spool:
             lock.release()
 
     def clear(self) -> None:
-        """Remove all that a run that is over does not need; its ledger and its members stay."""
-        for kind in (*KINDS, EARLY):
+        """Remove all that a run that is over does not need; what a resumed one builds on stays."""
+        for kind in (*KINDS, EARLY, f"{STATE}/{GATHERED}"):
             shutil.rmtree(self.folder / kind, ignore_errors=True)
 
     @property

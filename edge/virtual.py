@@ -5,6 +5,7 @@ The root strategy talks to edges as nodes of a grid and cannot tell this one fro
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from uuid import uuid4
 
 from flwr.app import Error, Message, RecordDict
@@ -12,7 +13,7 @@ from flwr.serverapp import Grid
 
 from common.flower.grids import BaseGrid
 from common.flower.private import set_message_id
-from common.messages import END, REGISTER, TRAIN
+from common.messages import DRAW, END, FETCH, LOCAL, REGISTER, TRAIN
 from edge.aggregator import EdgeAggregator
 
 EDGE_FAILED = 2  # Flower's error code CLIENT_APP_RAISED_EXCEPTION
@@ -59,6 +60,8 @@ class VirtualEdgeGrid(BaseGrid):
         work: dict[str, Callable[[], RecordDict]] = {
             REGISTER: lambda: edge.register(self.below),
             TRAIN: lambda: edge.run_round(self.below, message.content),
+            **{task: partial(edge.gather, self.below, task, message.content) for task in (LOCAL, DRAW)},
+            FETCH: lambda: edge.fetch(message.content),
             END: RecordDict,  # the edge ends with the root's process
         }
         try:

@@ -61,6 +61,20 @@ def plan_round(
     return plan
 
 
+def final_rounds(plan: Sequence[Assignment]) -> list[Assignment]:
+    """Keep of a root round's plan, for each client, the last edge round that it trains in."""
+    last = {
+        client: number
+        for number, assignment in enumerate(plan)
+        for clients in assignment.values()
+        for client in clients
+    }
+    return [
+        {edge: [client for client in clients if last[client] == number] for edge, clients in assignment.items()}
+        for number, assignment in enumerate(plan)
+    ]
+
+
 def selection_probabilities(
     states: Sequence[LabelState], q_k: Distribution, n_k: float, *, a: float, b: float, count: str
 ) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """Checkpoints of the root: atomic, hashed, in safetensors and JSON.
 
-A checkpoint is a folder ``checkpoints/round_0012`` with ``model.safetensors``, perhaps
-``ema.safetensors``, ``state.json``, which holds everything else, and ``SHA256SUMS`` over all of them,
-as `sha256sum --check` reads it. It is written beside its place and renamed into it, so a torn one is
+A checkpoint is a folder ``checkpoints/round_0012`` with ``model.safetensors``, perhaps ``ema.safetensors`` and
+others, ``state.json``, which holds everything else, and ``SHA256SUMS`` over all of them, as `sha256sum --check`
+reads it. It is written beside its place and renamed into it, so a torn one is
 never taken for a whole one; a damaged one is refused and the one before is used.
 """
 
@@ -20,9 +20,12 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from common.errors import SettingError
+from common.lineage import read_pruning, write_pruning
+from common.links import Reference
 from common.packing import PackedModel
 from common.structure import Structure
-from server.state import GlobalState, Traffic
+from common.traffic import Traffic
+from server.state import GlobalState
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +49,17 @@ def save(state: GlobalState, folder: Path, keep: int) -> Path:
     for torn in folder.glob(".draft_*"):
         shutil.rmtree(torn)
     draft.mkdir()
-    files = {"model.safetensors": model_bytes(state.model)}
-    if state.ema is not None:
-        files["ema.safetensors"] = model_bytes(state.ema)
+    models = {name: model for name, model in _models(state).items() if model is not None}
+    files = {f"{name}.safetensors": model_bytes(model) for name, model in models.items()}
     facts = {
         "round": state.round,
         "elapsed": state.elapsed,
-        "traffic": asdict(state.traffic),
-        "structure": state.model.structure.tensors,
+        "traffic": {lane: asdict(traffic) for lane, traffic in state.traffic.items()},
+        "reference_round": None if state.reference is None else state.reference.round,
+        "pruning": write_pruning(state.pruning),
+        "losses": state.losses,
+        "corrected_at": state.corrected_at,
+        "structures": {name: model.structure.tensors for name, model in models.items()},
     }
     files["state.json"] = json.dumps(facts).encode()
     files[SUMS] = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
@@ -103,20 +109,30 @@ def _read(checkpoint: Path) -> GlobalState:
         if hashlib.sha256(files[name]).hexdigest() != digest:
             raise DamagedCheckpointError(f"{name} has another hash than the one written")
     facts = json.loads(files["state.json"])
-    structure = Structure.from_json(json.dumps(facts["structure"]))
-    ema = files.get("ema.safetensors")
+    models = {name: _model(tensors, files[f"{name}.safetensors"]) for name, tensors in facts["structures"].items()}
+    reference = models.get("reference")
     return GlobalState(
         round=facts["round"],
-        model=_model(structure, files["model.safetensors"]),
-        ema=None if ema is None else _model(structure, ema),
-        traffic=Traffic(**facts["traffic"]),
+        model=models["model"],
+        ema=models.get("ema"),
+        traffic={lane: Traffic(**counts) for lane, counts in facts["traffic"].items()},
         elapsed=facts["elapsed"],
+        reference=None if reference is None else Reference(facts["reference_round"], reference),
+        control=models.get("control"),
+        pruning=read_pruning(facts["pruning"]),
+        losses=facts["losses"],
+        corrected_at=facts["corrected_at"],
     )
 
 
-def _model(structure: Structure, data: bytes) -> PackedModel:
-    tensors = load_safetensors(data)
-    return PackedModel(structure, np.concatenate([tensors[name].ravel() for name, _ in structure.tensors]))
+def _models(state: GlobalState) -> dict[str, PackedModel | None]:
+    reference = None if state.reference is None else state.reference.model
+    return {"model": state.model, "ema": state.ema, "reference": reference, "control": state.control}
+
+
+def _model(tensors: object, data: bytes) -> PackedModel:
+    structure, arrays = Structure.from_json(json.dumps(tensors)), load_safetensors(data)
+    return PackedModel(structure, np.concatenate([arrays[name].ravel() for name, _ in structure.tensors]))
 
 
 def _newest_first(folder: Path) -> Iterator[Path]:

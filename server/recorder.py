@@ -1,17 +1,21 @@
 """What the root writes down after each round: metrics, sample grids, checkpoints."""
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from flwr.app import ArrayRecord, MetricRecord
 
 from common.config import Config
+from common.exchange import PARTS, SHARED
 from common.ledger import JsonLines, Ledger
+from common.messages import Drawing
 from common.model import count
 from common.run_dir import CHECKPOINTS
 from server import checkpoint
 from server.evaluation import Evaluator
+from server.evaluation.clients import evaluate_clients
 from server.state import GlobalState
 from server.structure import StructureSchedule, load_unet
 from server.tracking import make_tracker, require_tensorboard
@@ -32,34 +36,49 @@ class Recorder:
         Where evaluations and checkpoints are noted.
     run_dir : Path
         Takes `metrics.jsonl`, `samples/` and `checkpoints/`.
+    drawings : Callable[[int], Iterator[Drawing]]
+        Has every client draw so many images, for methods whose clients keep parts of their own.
     """
 
     def __init__(
-        self, config: Config, state: GlobalState, structure: StructureSchedule, ledger: Ledger, run_dir: Path
+        self,
+        config: Config,
+        state: GlobalState,
+        structure: StructureSchedule,
+        ledger: Ledger,
+        run_dir: Path,
+        drawings: Callable[[int], Iterator[Drawing]],
     ) -> None:
         self.config = config
         self.state = state
         self.structure = structure
         self.ledger = ledger
         self.run_dir = run_dir
+        self.drawings = drawings
         self.metrics = JsonLines(run_dir / "metrics.jsonl")
         self.tracker = make_tracker(config.tracking, run_dir)
         self.evaluator = Evaluator(config, run_dir)
-        self._resumed_at = state.round if state.round else None
+        self._recorded = state.round if state.round else None  # of a resumed run: before it was interrupted
         self._counts: dict[str, tuple[int, int]] = {}
         self._mark = time.perf_counter()
 
     def __call__(self, server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
         """Write down the round that was just committed."""
-        if self.state.round == self._resumed_at:
-            return None  # it was written down before the run was interrupted
+        line = self.record()
+        return MetricRecord({key: value for key, value in line.items() if isinstance(value, (int, float))})
+
+    def record(self) -> dict[str, object]:
+        """Write down where the run is, unless that is done; return the line of metrics."""
+        if self.state.round == self._recorded:
+            return {}
+        self._recorded = self.state.round
         seconds = self._lap()
         line = self._line(seconds) | self._evaluate()
         self._lap()
         self.metrics.write(**line)
         self.tracker.log(line)
         self._checkpoint()
-        return MetricRecord({key: value for key, value in line.items() if isinstance(value, (int, float))})
+        return line
 
     def _lap(self) -> float:
         """Add the time since the last call to the run's elapsed time, and return it."""
@@ -72,7 +91,11 @@ class Recorder:
         last = self.state.round == self.config.rounds
         if self.state.round % self.config.evaluation.every and not last:
             return {}
-        quality = self.evaluator.evaluate(self.state.round, load_unet(self.config, self.state.best))
+        if self.state.round and SHARED[self.config.exchange.kind] != PARTS:  # there is no global model
+            drawings = self.drawings(self.evaluator.images)
+            quality = evaluate_clients(self.evaluator, self.state.round, drawings)
+        else:
+            quality = self.evaluator.evaluate(self.state.round, load_unet(self.config, self.state.best))
         quality |= self.evaluator.references()
         self.ledger.event("evaluate", tier="root", node="root", round=self.state.round, **quality)
         return quality
@@ -82,7 +105,11 @@ class Recorder:
         if structure not in self._counts:
             self._counts[structure] = count(load_unet(self.config, self.state.model))
         parameters, macs = self._counts[structure]
-        traffic = {f"{hop}_bytes": value for hop, value in asdict(self.state.traffic).items()}
+        traffic = {
+            f"{lane}_{what}": count
+            for lane, counts in self.state.traffic.items()
+            for what, count in asdict(counts).items()
+        }
         return {
             "round": self.state.round,
             "edge_rounds": self.state.round * self.config.topology.edge_rounds,

@@ -45,6 +45,10 @@ class Registry:
         """q_k: the client's label distribution, shape (classes,)."""
         return distribution(self.profiles[client].counts)
 
+    def edge_at(self, node: int) -> str:
+        """Name the edge that is this Flower node."""
+        return next(edge for edge, own in self.nodes.items() if own == node)
+
     def save(self, path: Path) -> None:
         """Write label counts and homes as JSON, for the report."""
         clients = {

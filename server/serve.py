@@ -17,12 +17,15 @@ from common.flower.grids import PatientGrid
 from common.ledger import Ledger
 from common.messages import END
 from common.model import build_unet
-from common.packing import pack
-from common.run_dir import CHECKPOINTS, SPOOL, refuse_used, sole_writer
+from common.packing import PackedModel, pack
+from common.pruning import prune
+from common.run_dir import AUXILIARY, CHECKPOINTS, SPOOL, refuse_used, sole_writer
 from common.topology import edge_timeout
 from server import checkpoint
+from server.correction import AuxiliarySet, Correction, prepare
+from server.errands import Errands
 from server.recorder import Recorder
-from server.registry import register
+from server.registry import Registry, register
 from server.state import GlobalState
 from server.strategy import HierarchicalStrategy
 from server.structure import StructureSchedule
@@ -88,17 +91,27 @@ def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> Global
     (run_dir / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
     pick_device(config.runtime.device)  # also sets the number of threads, on which sums depend
     structure = StructureSchedule(config, ledger)
-    state = _initial_state(config, structure, ledger)
+    state = _resumed(config, ledger) or _first_state(config, structure)
     try:
         registry = register(edges, config.topology, ledger)
         registry.save(run_dir / "partition.json")
-        strategy = HierarchicalStrategy(config, registry, state, structure, ledger, run_dir / SPOOL / "root")
+        auxiliary = _auxiliary(config, registry, run_dir, ledger)
+        correction = None if auxiliary is None else Correction(config, auxiliary.training_set, ledger)
+        spool = run_dir / SPOOL / "root"
+        strategy = HierarchicalStrategy(config, registry, state, structure, correction, ledger, spool)
+        patience = Patience(config.topology.rejoin_timeout, strategy.resent)
+        errands = Errands(edges, config, registry, state, strategy.downlink, strategy.log, patience)
+        recorder = Recorder(config, state, structure, ledger, run_dir, errands.drawings)
+        recorder.record()
+        if auxiliary is not None and auxiliary.missing():
+            prepare(auxiliary, errands.local_models(auxiliary.missing(), _first_model(config)))
+            checkpoint.save(state, run_dir / CHECKPOINTS, config.checkpoint.keep)  # with what that cost
         strategy.start(
-            grid=PatientGrid(edges, Patience(config.topology.rejoin_timeout, strategy.resent)),
+            grid=PatientGrid(edges, patience),
             initial_arrays=ArrayRecord(),
             num_rounds=config.rounds - state.round,
             timeout=edge_timeout(config.topology),
-            evaluate_fn=Recorder(config, state, structure, ledger, run_dir),
+            evaluate_fn=recorder,
         )
     finally:
         _end(edges)
@@ -116,11 +129,30 @@ def _end(edges: Grid) -> None:
         log.exception("the edges could not be told that the run is over")
 
 
-def _initial_state(config: Config, structure: StructureSchedule, ledger: Ledger) -> GlobalState:
-    if config.checkpoint.resume is not None:
-        state = checkpoint.load(config.checkpoint.resume / CHECKPOINTS)
-        ledger.event("resume", tier="root", node="root", round=state.round)
-        return state
+def _resumed(config: Config, ledger: Ledger) -> GlobalState | None:
+    if config.checkpoint.resume is None:
+        return None
+    state = checkpoint.load(config.checkpoint.resume / CHECKPOINTS)
+    ledger.event("resume", tier="root", node="root", round=state.round)
+    return state
+
+
+def _first_state(config: Config, structure: StructureSchedule) -> GlobalState:
     state = GlobalState(round=0, model=pack(build_unet(config.model, config.seed).state_dict()))
     structure.apply(state)
     return state
+
+
+def _first_model(config: Config) -> PackedModel:
+    """Make the model before the first round, which follows from the seed, also for a run that is long past it."""
+    unet = build_unet(config.model, config.seed)
+    if config.structure.kind == "at_start":
+        unet, _ = prune(unet, config.structure.ratio)
+    return pack(unet.state_dict())
+
+
+def _auxiliary(config: Config, registry: Registry, run_dir: Path, ledger: Ledger) -> AuxiliarySet | None:
+    if config.correction.kind == "none":
+        return None
+    samples = {client: profile.samples for client, profile in registry.profiles.items()}
+    return AuxiliarySet(run_dir / AUXILIARY, config, samples, ledger)

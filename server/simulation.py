@@ -10,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from common.config import Config, from_run_config, run_folder
 from common.ledger import Ledger
-from common.run_dir import SPOOL
+from common.run_dir import EDGES, SPOOL
 from common.topology import edge_ids
 from edge.aggregator import EdgeAggregator
 from edge.virtual import VirtualEdgeGrid
@@ -51,9 +51,10 @@ def simulate(clients: Grid, config: Config, run_dir: Path) -> GlobalState:
     """
 
     def edges(ledger: Ledger) -> VirtualEdgeGrid:
-        spool = run_dir / SPOOL
+        spool, kept = run_dir / SPOOL, run_dir / EDGES
+        names = edge_ids(config.topology)
         return VirtualEdgeGrid(
-            clients, [EdgeAggregator(edge, config, ledger, spool / edge) for edge in edge_ids(config.topology)]
+            clients, [EdgeAggregator(edge, config, ledger, spool / edge, kept / edge) for edge in names]
         )
 
     return serve(edges, config, run_dir)

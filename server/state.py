@@ -4,17 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from common.links import Reference
 from common.packing import PackedModel
-
-
-@dataclass
-class Traffic:
-    """Bytes of model payload so far, by hop and direction: access is clients to edges, backbone edges to root."""
-
-    access_down: int = 0
-    access_up: int = 0
-    backbone_down: int = 0
-    backbone_up: int = 0
+from common.pruning import Pruning
+from common.traffic import LANES, NO_TRAFFIC, Traffic
 
 
 @dataclass(frozen=True)
@@ -38,10 +31,21 @@ class GlobalState:
         w: the latest aggregate.
     ema : PackedModel or None
         Exponential moving average of w over root rounds; None if it is off or no round is over.
-    traffic : Traffic
-        Bytes so far.
+    traffic : dict[str, Traffic]
+        What crossed each hop in each direction so far: "access_up" and so on; access is clients to edges, backbone
+        edges to root.
     elapsed : float
         Wall seconds so far, over all starts of the run.
+    reference : Reference or None
+        What the edges were sent last, where changes count from it.
+    control : PackedModel or None
+        SCAFFOLD's c, of the parts that travel; None while it is zero.
+    pruning : Pruning or None
+        What was pruned during the run.
+    losses : list[float or None]
+        Mean client loss of each committed round.
+    corrected_at : int or None
+        The round of the latest correction.
     latest : RoundSummary
         The round that was committed last.
     """
@@ -49,9 +53,18 @@ class GlobalState:
     round: int
     model: PackedModel
     ema: PackedModel | None = None
-    traffic: Traffic = field(default_factory=Traffic)
+    traffic: dict[str, Traffic] = field(default_factory=lambda: dict.fromkeys(LANES, NO_TRAFFIC))
     elapsed: float = 0.0
+    reference: Reference | None = None
+    control: PackedModel | None = None
+    pruning: Pruning | None = None
+    losses: list[float | None] = field(default_factory=list)
+    corrected_at: int | None = None
     latest: RoundSummary = RoundSummary()
+
+    def count(self, lane: str, traffic: Traffic) -> None:
+        """Add to what crossed a hop in one direction."""
+        self.traffic[lane] += traffic
 
     @property
     def best(self) -> PackedModel:

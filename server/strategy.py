@@ -1,28 +1,35 @@
-"""The root's Flower strategy: plan, send to the edges, weigh their answers, commit."""
+"""The root's Flower strategy: plan, send to the edges, weigh their answers, correct, commit."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from common.aggregation import OrderedAverage
+from common.codec import CodedModel, code
 from common.config import Config
+from common.exchange import SHARED, restrict
 from common.homogeneity import homogeneity
+from common.hop_log import HopLog
 from common.ledger import Ledger
-from common.messages import TRAIN, EdgeUpdate, RoundOrder, content_bytes, encode_model
+from common.lineage import write_pruning
+from common.links import Downlink, Reference, plain
+from common.messages import TRAIN, EdgeUpdate, RoundOrder
 from common.packing import PackedModel
 from common.quorum import check_quorum
-from common.records import MessageError
+from common.structure import Structure
 from common.topology import edge_timeout
-from server.assignment import Assignment, plan_round
+from server.assignment import Assignment, final_rounds, plan_round
+from server.correction import Correction, due
+from server.reception import Reception, mean_loss
 from server.registry import Registry
 from server.state import GlobalState, RoundSummary
 from server.structure import StructureSchedule
 from server.weighting import root_weight
-
-HOP = "backbone"  # between edges and the root
 
 
 class HierarchicalStrategy(Strategy):  # type: ignore[misc]
@@ -41,6 +48,8 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         The model to start from; every round commits to it.
     structure : StructureSchedule
         When the model is pruned.
+    correction : Correction or None
+        Fine-tunes new global models; None if the method does not.
     ledger : Ledger
         Where plan, send, accept, refuse, loss and commit are written.
     spool : Path
@@ -53,6 +62,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         registry: Registry,
         state: GlobalState,
         structure: StructureSchedule,
+        correction: Correction | None,
         ledger: Ledger,
         spool: Path,
     ) -> None:
@@ -60,8 +70,11 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self.registry = registry
         self.state = state
         self.structure = structure
+        self.correction = correction
         self.ledger = ledger
         self.spool = spool
+        self.log = HopLog(ledger, "backbone", tier="root", node="root", exists=config.topology.edges > 0)
+        self.downlink = Downlink(config.backbone.down, SHARED[config.exchange.kind])
         self._plan: list[Assignment] = []
 
     def configure_train(
@@ -73,7 +86,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self._plan = plan = plan_round(
             self.config.assignment, self.config.topology, self.registry, first_edge_round, self.config.seed
         )
-        self._log("plan", round=root_round, assignment=plan)
+        self.log.event("plan", round=root_round, assignment=plan)
         return self._orders(root_round, first_edge_round, plan)
 
     def aggregate_train(
@@ -92,17 +105,25 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
             If fewer than `topology.quorum` of the edges gave a sound update.
         """
         edges = list(self.registry.nodes)
+        reception = Reception(self.config, self.registry, self.log, self.downlink, self._plan, self.state)
         updates: dict[str, tuple[EdgeUpdate, float]] = {}
-        with OrderedAverage(edges, self.spool) as average:
-            for update in self._sound_updates(replies):
-                weight = root_weight(self.config.weighting.root, update)
-                average.add(update.edge, update.model.vector, weight)
+        with OrderedAverage(edges, self.spool) as average, OrderedAverage(edges, self.spool / "control") as changes:
+            for sound in reception.sound_updates(replies):
+                update, weight = sound.update, root_weight(self.config.weighting.root, sound.update)
+                average.add(update.edge, sound.model.vector, weight)
+                if sound.control is not None:
+                    changes.add(update.edge, sound.control.vector, 1.0)
                 updates[update.edge] = (_without_model(update), weight)
             name = f"root round {self.state.round + 1}"
             check_quorum(name, "edges", len(updates), len(edges), self.config.topology.quorum)
-            model = PackedModel(self.state.model.structure, average.result())
+            model = self.state.model.overlay(PackedModel(self._shared, average.result()))
+            self._advance_control(changes)
             total = average.total_weight
-        self.state.advance(model, self.config.ema_decay)
+        loss = mean_loss([update for update, _ in updates.values()])
+        self.state.advance(self._corrected(model, loss), self.config.ema_decay)
+        self.state.losses.append(loss)
+        if self.config.backbone.down.of == "change":
+            self.state.reference = Reference(self.state.round, self.downlink.sent)
         self._commit({edge: updates[edge] for edge in edges if edge in updates}, total)
         self.structure.apply(self.state)
         return None, None
@@ -110,7 +131,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Ask nothing: the global model is evaluated at the root."""
+        """Ask nothing: the recorder evaluates, and has clients draw where only they can."""
         return []
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
@@ -118,77 +139,77 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         return None
 
     def resent(self, message: Message, reason: str) -> None:
-        """Log that an edge is sent its order again, because it went away."""
-        edge = self._edge_of(message.metadata.dst_node_id)
-        facts = self._traffic(message.content)
-        self._log("resend", round=self.state.round + 1, edge_round=None, peer=edge, **facts, reason=reason)
+        """Log that an edge is sent its message again, because it went away."""
+        edge = self.registry.edge_at(message.metadata.dst_node_id)
+        where: dict[str, object] = {"round": self.state.round + 1, "edge_round": None, "peer": edge}
+        if message.metadata.message_type != TRAIN:
+            self.log.event("resend", **where, reason=reason)
+            return
+        order = RoundOrder.read(message.content)
+        self.log.crossed("resend", message.content, order.download.model, order.control, **where, reason=reason)
 
     def summary(self) -> None:
         """Write the run's frame to the ledger."""
         topology = self.config.topology
         frame = {"rounds": self.config.rounds, "edge_rounds": topology.edge_rounds, "clients": topology.clients}
-        self._log("start", run=self.config.method, edges=len(self.registry.nodes), **frame)
+        self.log.event("start", run=self.config.method, edges=len(self.registry.nodes), **frame)
 
     def _orders(self, root_round: int, first_edge_round: int, plan: list[Assignment]) -> Iterator[Message]:
         sparse = self.structure.phase(root_round) == "sparse"
-        encoded = encode_model(self.state.model)
+        final, control = final_rounds(plan), self._control()
+        pruning = write_pruning(self.state.pruning if self.config.keeps_states else None)
+        self.downlink.begin(self.state.model, root_round, self.state.reference)
         for edge, node in self.registry.nodes.items():
-            own = [assignment[edge] for assignment in plan]
-            content = RoundOrder(self.state.model, root_round, first_edge_round, own, sparse).write(encoded)
-            self._log("send", round=root_round, edge_round=None, peer=edge, **self._traffic(content))
-            self.state.traffic.backbone_down += self._backbone_bytes
+            order = RoundOrder(
+                download=self.downlink.message(edge),
+                root_round=root_round,
+                first_edge_round=first_edge_round,
+                assignment=[assignment[edge] for assignment in plan],
+                sparse=sparse,
+                pruning=pruning,
+                control=control,
+                final=[one[edge] for one in final] if self.config.objective.control_variates else None,
+            )
+            content, where = order.write(), {"round": root_round, "edge_round": None, "peer": edge}
+            traffic = self.log.crossed("send", content, order.download.model, order.control, **where)
+            self.state.count("backbone_down", traffic)
             # Undelivered at its deadline, an order must not keep busy an edge that comes back later.
             yield Message(content, node, TRAIN, ttl=edge_timeout(self.config.topology), group_id=str(root_round))
 
-    def _sound_updates(self, replies: Iterable[Message]) -> Iterator[EdgeUpdate]:
-        """Yield the updates that may count, as they come; log what became of each."""
-        root_round = self.state.round + 1
-        for reply in replies:
-            edge = self._edge_of(reply.metadata.src_node_id)
-            where = {"round": root_round, "edge_round": None, "peer": edge}
-            if reply.has_error():
-                self._log("lost", **where, reason=f"error {reply.error.code}: {reply.error.reason}")
-                continue
-            try:
-                update = self._check(EdgeUpdate.read(reply.content, self.state.model.structure), edge, root_round)
-            except MessageError as error:
-                self._log("refuse", **where, reason=str(error))
-                continue
-            self.ledger.take_forwarded(edge, update.events)
-            facts = {"samples": update.samples, "loss": _loss([update])}
-            seconds = round(sum(one.seconds for one in update.rounds), 3)
-            self._log("accept", **where, **self._traffic(reply.content), **facts, seconds=seconds)
-            self.state.traffic.backbone_up += self._backbone_bytes
-            yield update
+    def _control(self) -> CodedModel | None:
+        return None if self.state.control is None else code(self.state.control, plain(self.config.backbone.down))
 
-    def _check(self, update: EdgeUpdate, edge: str, root_round: int) -> EdgeUpdate:
-        """Refuse what answers another question than the one that was asked."""
-        if update.edge != edge:
-            raise MessageError(f"comes from {update.edge}")
-        if update.root_round != root_round:
-            raise MessageError(f"is for root round {update.root_round}, not {root_round}")
-        if len(update.rounds) != self.config.topology.edge_rounds:
-            raise MessageError(f"has {len(update.rounds)} edge rounds, not {self.config.topology.edge_rounds}")
-        if len(update.q) != len(self.registry.classes):
-            raise MessageError(f"has label fractions of {len(update.q)} classes, not {len(self.registry.classes)}")
-        for one, assignment in zip(update.rounds, self._plan, strict=True):
-            strangers = set(one.clients) - set(assignment[edge])
-            most = sum(self.registry.profiles[client].samples for client in set(one.clients) - strangers)
-            if strangers or one.samples > most:
-                raise MessageError(
-                    f"counts {one.samples} images; its clients have {most}, {len(strangers)} were not planned for it"
-                )
-        return update
+    @property
+    def _shared(self) -> Structure:
+        """Structure of the parts that travel."""
+        return restrict(self.state.model.structure, self.downlink.shared)
+
+    def _advance_control(self, changes: OrderedAverage) -> None:
+        """Let c become c + 1/N sum of the clients' changes (SCAFFOLD, Algorithm 1, line 17), over all N clients."""
+        total = changes.sum()
+        if total is None:
+            return
+        mean = total / np.float32(len(self.registry.profiles))
+        before = self.state.control
+        self.state.control = PackedModel(self._shared, mean if before is None else before.vector + mean)
+
+    def _corrected(self, model: PackedModel, loss: float | None) -> PackedModel:
+        """Fine-tune the new model if the method does so now."""
+        state, root_round = self.state, self.state.round + 1
+        if self.correction is None or not due(self.config.correction, [*state.losses, loss], state.corrected_at):
+            return model
+        state.corrected_at = root_round
+        return self.correction.apply(model, root_round)
 
     def _commit(self, updates: dict[str, tuple[EdgeUpdate, float]], total: float) -> None:
         """Write the committed round to the ledger and count the clients' traffic."""
         reports = [update for update, _ in updates.values()]
         for one in (one for report in reports for one in report.rounds):
-            self.state.traffic.access_down += one.down_bytes
-            self.state.traffic.access_up += one.up_bytes
+            self.state.count("access_down", one.down)
+            self.state.count("access_up", one.up)
         trained = {client for report in reports for one in report.rounds for client in one.clients}
-        self.state.latest = RoundSummary(_loss(reports), len(trained), sum(report.samples for report in reports))
-        self._log(
+        self.state.latest = RoundSummary(mean_loss(reports), len(trained), sum(report.samples for report in reports))
+        self.log.event(
             "commit",
             round=self.state.round,
             edges=list(updates),
@@ -198,34 +219,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
             homogeneity={edge: round(homogeneity(update.q), 6) for edge, (update, _) in updates.items()},
         )
 
-    def _edge_of(self, node: int) -> str:
-        return next(edge for edge, own in self.registry.nodes.items() if own == node)
-
-    @property
-    def _backbone_bytes(self) -> int:
-        """Bytes of one model on the backbone; without an edge tier nothing crosses it."""
-        return self.state.model.vector.nbytes if self.config.topology.edges else 0
-
-    def _traffic(self, content: RecordDict) -> dict[str, object]:
-        return {
-            "hop": HOP,
-            "payload_bytes": self._backbone_bytes,
-            "encoded_bytes": content_bytes(content) if self.config.topology.edges else 0,
-            "structure": self.state.model.structure.id,
-        }
-
-    def _log(self, event: str, **facts: object) -> None:
-        self.ledger.event(event, tier="root", node="root", **facts)
-
-
-def _loss(updates: list[EdgeUpdate]) -> float | None:
-    """Mean client loss, weighted by images, over all edge rounds of the updates."""
-    trained = [one for update in updates for one in update.rounds if one.loss is not None]
-    samples = sum(one.samples for one in trained)
-    return sum(one.samples * (one.loss or 0.0) for one in trained) / samples if samples else None
-
 
 def _without_model(update: EdgeUpdate) -> EdgeUpdate:
-    """Let go of the model, so that memory does not grow with the number of edges."""
-    empty = PackedModel(update.model.structure, update.model.vector[:0].copy())
-    return EdgeUpdate(empty, update.edge, update.root_round, update.q, update.rounds)
+    """Let go of the numbers, so that memory does not grow with the number of edges."""
+    return replace(update, model=replace(update.model, data=b""), control=None, events=[])

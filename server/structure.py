@@ -1,12 +1,12 @@
 """When the global U-Net is pruned, and the pruning itself."""
 
-from diffusers import UNet2DModel
-
-from common.config import Config
+from common.config import Config, StructureConfig
 from common.ledger import Ledger
+from common.lineage import prune_tensors, write_pruning
 from common.model import count, rebuild_unet
+from common.networks import UNet
 from common.packing import PackedModel, pack, unpack
-from common.pruning import prune, prune_like
+from common.pruning import Pruning, prune, prune_like
 from server.state import GlobalState
 
 
@@ -28,8 +28,7 @@ class StructureSchedule:
     @property
     def pruned_after(self) -> int | None:
         """Root rounds before the pruning; None if there is none."""
-        structure = self.config.structure
-        return {"dense": None, "at_start": 0, "sparse_then_prune": structure.sparse_rounds}[structure.kind]
+        return rounds_before(self.config.structure)
 
     def phase(self, root_round: int) -> str:
         """Name the phase that a root round (from 1) belongs to: "dense", "sparse" or "pruned"."""
@@ -49,6 +48,10 @@ class StructureSchedule:
             return
         before = load_unet(self.config, state.model)
         after, pruning = prune(before, self.config.structure.ratio)
+        if state.round > 0:  # somebody may keep what belongs to the wider network
+            state.pruning = pruning
+        if state.control is not None:
+            state.control = self._pruned_like(state.control, pruning)
         if state.ema is not None:
             state.ema = pack(prune_like(load_unet(self.config, state.ema), pruning).state_dict())
         old, state.model = state.model, pack(after.state_dict())
@@ -67,8 +70,18 @@ class StructureSchedule:
             structure_after=state.model.structure.id,
         )
 
+    def _pruned_like(self, some: PackedModel, pruning: Pruning) -> PackedModel:
+        """Prune some tensors of the network like the network."""
+        tensors = prune_tensors(unpack(some), pruning.structure, self.config.model, write_pruning(pruning))
+        return pack(tensors)
 
-def load_unet(config: Config, model: PackedModel) -> UNet2DModel:
+
+def rounds_before(structure: StructureConfig) -> int | None:
+    """Give the root rounds before the pruning; None if there is none."""
+    return {"dense": None, "at_start": 0, "sparse_then_prune": structure.sparse_rounds}[structure.kind]
+
+
+def load_unet(config: Config, model: PackedModel) -> UNet:
     """Build the U-Net that a packed model describes, with its weights."""
     unet = rebuild_unet(config.model, model.structure)
     unet.load_state_dict(unpack(model))

@@ -1,7 +1,7 @@
 """What several tests build on: small configurations, models, clients and grids, all of them real."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -9,11 +9,15 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
-from common.config import Config, compose
+from common.codec import CodedModel, code
+from common.config import EXACT, Config, compose
+from common.exchange import PARTS, Parts, restrict
 from common.flower.grids import BaseGrid
 from common.flower.inprocess import InProcessGrid
 from common.ledger import Ledger, read_lines
-from common.messages import ClientUpdate, Profile, TrainOrder
+from common.links import Download, plain, upload
+from common.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
+from common.model import pixel_shape
 from common.packing import PackedModel
 from common.structure import Structure
 from common.topology import client_id
@@ -48,6 +52,23 @@ def packed(*numbers: float, name: str = "w") -> PackedModel:
     return PackedModel(Structure(((name, (len(numbers),)),)), np.array(numbers, np.float32))
 
 
+def three_parts(encoder: Sequence[float], bottleneck: Sequence[float], decoder: Sequence[float]) -> PackedModel:
+    """Pack a network of one flat tensor for each part of a U-Net."""
+    tensors = {"conv_in.weight": encoder, "mid_block.weight": bottleneck, "conv_out.weight": decoder}
+    structure = Structure(tuple((name, (len(numbers),)) for name, numbers in tensors.items()))
+    return PackedModel(structure, np.array([*encoder, *bottleneck, *decoder], np.float32))
+
+
+def exact(model: PackedModel) -> CodedModel:
+    """Code a model as plain float32."""
+    return code(model, EXACT)
+
+
+def download(model: PackedModel, parts: Parts = PARTS, shared: Parts = PARTS) -> Download:
+    """Send these parts of a network down, as plain float32."""
+    return Download(exact(model.select(restrict(model.structure, parts))), model.structure, parts, shared)
+
+
 def events(ledger: Ledger, *names: str) -> list[dict[str, object]]:
     """Read the ledger's events of the given names, in their order, without the time."""
     lines = [line for line in read_lines(ledger.path) if not names or line["event"] in names]
@@ -66,51 +87,133 @@ Reply = Callable[[ClientUpdate, TrainOrder], RecordDict]
 class Crowd:
     """Clients that answer as `client.app` does, but train by adding a constant of their own.
 
+    What a client keeps from round to round is in memory: its own parts, what each edge sent, what rounding took away.
+
     Attributes
     ----------
     counts : list[list[float]]
         Each client's images of each class.
     adds : list[float]
-        What each client adds to every weight in an edge round.
+        What each client adds to every weight in an edge round; also the change of its control variates.
     names : dict[int, str]
         Ids that clients claim instead of their own.
     replies : dict[int, Reply]
         How clients write their update, where not soundly; may raise.
+    config : Config
+        Says how updates are coded, and how large drawn images are.
     """
 
     counts: list[list[float]]
     adds: list[float]
     names: dict[int, str] = field(default_factory=dict)
     replies: dict[int, Reply] = field(default_factory=dict)
+    config: Config = field(default_factory=small_config)
+
+    def __post_init__(self) -> None:
+        self.trained: dict[int, dict[int, PackedModel]] = {}  # by client and edge round, the whole network
+        self.received: dict[tuple[int, str, int], PackedModel] = {}  # by client, edge and edge round
+        self.residuals: dict[int, dict[int, PackedModel]] = {}  # by client and edge round
 
     def profile(self, index: int) -> Profile:
         own = profile(index, self.counts[index])
         return Profile(self.names.get(index, own.client), own.samples, own.classes, own.counts)
 
+    def receive(self, index: int, order: TrainOrder | ClientErrand) -> PackedModel:
+        """Make the whole network of what came and what the client has; raises KeyError or ValueError if it cannot."""
+        down = order.download
+        base = None if down.base is None else self.received[index, order.edge, down.base]
+        decoded = down.model.decode(base)
+        if down.shared == PARTS:
+            return decoded
+        own = _before(self.trained.get(index, {}), order.edge_round, down.structure)
+        if down.whole:
+            personal = restrict(down.structure, tuple(part for part in PARTS if part not in down.shared))
+            return decoded if own is None else decoded.overlay(own.select(personal))
+        if own is None:
+            raise ValueError("this client has no parts of its own")
+        return own.overlay(decoded)
+
     def update(self, index: int, order: TrainOrder) -> ClientUpdate:
+        network, codec = self.receive(index, order), self.config.codec.access
+        shared = restrict(network.structure, order.download.shared)
+        self.received[index, order.edge, order.edge_round] = received = network.select(shared)
+        network = self.trained.setdefault(index, {})[order.edge_round] = _plus(network, self.adds[index])
+        residuals = self.residuals.setdefault(index, {})
+        residual = _before(residuals, order.edge_round, shared)
+        model, rest = upload(
+            network.select(order.answer),
+            received,
+            codec.up,
+            None if residual is None else residual.select(order.answer),
+        )
+        if rest is not None:
+            residuals[order.edge_round] = (_zeros(shared) if residual is None else residual).overlay(rest)
         own = self.profile(index)
-        model = PackedModel(order.model.structure, order.model.vector + np.float32(self.adds[index]))
-        return ClientUpdate(model, own.client, order.edge_round, own.samples, 1.0 + index, 1, 0.5)
+        update = ClientUpdate(model, own.client, order.edge_round, own.samples, 1.0 + index, 1, 0.5)
+        if not (self.config.objective.control_variates and order.final):
+            return update
+        change = _plus(_zeros(order.answer), self.adds[index])
+        return replace(update, control=upload(change, change, plain(codec.up), None)[0])
+
+    def local(self, index: int, errand: ClientErrand) -> ClientUpdate:
+        """Give a model of the client's own: what came, and its constant."""
+        model, own = _plus(self.receive(index, errand), self.adds[index]), self.profile(index)
+        coded, _ = upload(model, model, plain(self.config.codec.access.up), None)
+        return ClientUpdate(coded, own.client, errand.edge_round, own.samples, 1.0 + index, 1, 0.5)
+
+    def drawing(self, index: int, errand: ClientErrand) -> Drawing:
+        """Draw images of which all pixels are the client's number."""
+        self.receive(index, errand)
+        shape = (errand.images, *pixel_shape(self.config.model))
+        return Drawing(self.profile(index).client, np.full(shape, index, np.uint8))
 
     def app(self) -> ClientApp:
         app = ClientApp()
 
         @app.query("register")
         def register(message: Message, context: Context) -> Message:
-            return Message(self.profile(int(context.node_config["partition-id"])).write(), reply_to=message)
+            return Message(self.profile(_index(context)).write(), reply_to=message)
 
         @app.train()
         def train(message: Message, context: Context) -> Message:
-            index = int(context.node_config["partition-id"])
-            order = TrainOrder.read(message.content)
+            index, order = _index(context), TrainOrder.read(message.content)
             write = self.replies.get(index, lambda update, _order: update.write())
             return Message(write(self.update(index, order), order), reply_to=message)
+
+        @app.train("local")
+        def local(message: Message, context: Context) -> Message:
+            update = self.local(_index(context), ClientErrand.read(message.content))
+            return Message(update.write(), reply_to=message)
+
+        @app.evaluate()
+        def draw(message: Message, context: Context) -> Message:
+            drawing = self.drawing(_index(context), ClientErrand.read(message.content))
+            return Message(drawing.write(), reply_to=message)
 
         return app
 
     def grid(self) -> InProcessGrid:
         """Make a grid on which client i is node i + 1."""
         return InProcessGrid(self.app(), len(self.counts), {})
+
+
+def _index(context: Context) -> int:
+    return int(context.node_config["partition-id"])
+
+
+def _zeros(structure: Structure) -> PackedModel:
+    return PackedModel(structure, np.zeros(structure.size, np.float32))
+
+
+def _plus(model: PackedModel, constant: float) -> PackedModel:
+    return PackedModel(model.structure, model.vector + np.float32(constant))
+
+
+def _before(states: Mapping[int, PackedModel], edge_round: int, structure: Structure) -> PackedModel | None:
+    """Find the newest state from before an edge round, if the network is still the same."""
+    earlier = [one for one in states if one < edge_round]
+    state = states[max(earlier)] if earlier else None
+    return state if state is not None and state.structure == structure else None
 
 
 class SlowGrid(BaseGrid):

@@ -55,7 +55,7 @@ def validate(tree: object) -> Config:
 
 def to_yaml(config: Config) -> str:
     """Render the configuration as YAML text that `from_yaml` reads back to an equal one."""
-    return str(yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False))
+    return str(yaml.safe_dump(config.model_dump(mode="json", by_alias=True, exclude_unset=True), sort_keys=False))
 
 
 def from_yaml(text: str) -> Config:

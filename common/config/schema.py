@@ -19,12 +19,20 @@ from pydantic import (
     model_validator,
 )
 
-from common.errors import SettingError
+from common.config.checks import check
 
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 # Made absolute at the first check, since a run's processes need not share a working folder.
 UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+def _absolute_folder(text: str) -> str:
+    path = Path(text).expanduser()
+    return str(path.absolute()) if path.is_dir() or text.startswith((".", "~")) else text
+
+
+FolderOrId = Annotated[str, AfterValidator(_absolute_folder)]  # a folder, or an id of the Hugging Face hub
 
 
 class Section(BaseModel):
@@ -37,10 +45,14 @@ class Section(BaseModel):
 
 
 class ObjectiveConfig(Section):
-    """What a client minimises (`conf/objective/`)."""
+    """What a client minimises (`conf/objective/`); a term with weight zero is off."""
 
     loss: Literal["mse", "huber"]
     sparsity: NonNegativeFloat
+    proximal: NonNegativeFloat
+    contrastive: NonNegativeFloat
+    temperature: PositiveFloat
+    control_variates: bool
 
 
 class TrainingConfig(Section):
@@ -48,6 +60,7 @@ class TrainingConfig(Section):
 
     epochs: PositiveInt
     batch_size: PositiveInt
+    optimizer: Literal["adam", "sgd"]
     lr: PositiveFloat
     warmup_steps: NonNegativeInt
     schedule: Literal["constant", "linear"]
@@ -56,6 +69,41 @@ class TrainingConfig(Section):
     keep_optimizer: bool
     precision: Literal["auto", "float32", "bfloat16"]
     compile: bool
+
+
+# --- what travels ----------------------------------------------------------------------------
+
+
+class ExchangeConfig(Section):
+    """Which parts of the U-Net travel (`conf/exchange/`)."""
+
+    kind: Literal["full", "usplit", "ulatdec", "udec"]
+
+
+class CodecConfig(Section):
+    """How the tensors of one hop and direction travel."""
+
+    kind: Literal["float32", "float16", "bfloat16", "int8", "int4"]
+    of: Literal["weights", "change"]
+    error_feedback: bool
+    zstd: Annotated[int, Field(strict=True, ge=1, le=22)] | None
+
+
+class WaysCodec(Section):
+    """The codec of each direction of a hop."""
+
+    down: CodecConfig
+    up: CodecConfig
+
+
+class HopsCodec(Section):
+    """The codecs of the hop between clients and edges, and of the one between edges and root (`conf/codec/`)."""
+
+    access: WaysCodec
+    backbone: WaysCodec
+
+
+EXACT = CodecConfig(kind="float32", of="weights", error_feedback=False, zstd=None)
 
 
 # --- hierarchy -------------------------------------------------------------------------------
@@ -121,21 +169,48 @@ class StructureConfig(Section):
     sparse_rounds: PositiveInt | None = None
 
 
+class CorrectionConfig(Section):
+    """What the root does to a new global model (`conf/correction/`)."""
+
+    kind: Literal["none", "each_round", "once"]
+    local_epochs: PositiveInt = 1
+    images: PositiveInt = 1
+    chunk: PositiveInt = 1
+    steps: PositiveInt = 1
+    batch_size: PositiveInt = 1
+    lr: PositiveFloat = 1e-4
+    window: PositiveInt = 1
+    threshold: float = 0.0
+
+
 # --- model and data --------------------------------------------------------------------------
 
 
+class AutoencoderConfig(Section):
+    """A frozen diffusers autoencoder, in whose latent space the U-Net works."""
+
+    path: FolderOrId | None
+    subfolder: str | None
+    image_size: PositiveInt
+    image_channels: PositiveInt
+    scaling: PositiveFloat | None
+    batch_size: PositiveInt
+
+
 class ModelConfig(Section):
-    """A diffusers `UNet2DModel` (`conf/model/`)."""
+    """A U-Net (`conf/model/`)."""
 
     name: str
+    network: Literal["unet2d", "convnext"]
     unet: dict[str, object]
+    autoencoder: AutoencoderConfig | None
 
 
 class DiffusionConfig(Section):
     """The forward process and the sampler (`diffusion` in `conf/config.yaml`)."""
 
     timesteps: PositiveInt
-    beta_schedule: Literal["linear", "squaredcos_cap_v2"]
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
     beta_start: PositiveFloat
     beta_end: PositiveFloat
     sampler_steps: PositiveInt
@@ -165,10 +240,6 @@ class PartitionConfig(Section):
 
 
 # --- evaluation and runtime ------------------------------------------------------------------
-
-
-EXTRACTORS = ("fd_classifier", "inception")
-INCEPTION_SPLITS = 10  # parts of the generated images that the Inception score is computed over
 
 
 class EvaluationConfig(Section):
@@ -233,9 +304,12 @@ class Config(Section):
     ema_decay: Ratio | None
     objective: ObjectiveConfig
     training: TrainingConfig
+    exchange: ExchangeConfig
+    codec: HopsCodec
     assignment: AssignmentConfig
     weighting: TiersWeighting
     structure: StructureConfig
+    correction: CorrectionConfig
     topology: TopologyConfig
     model: ModelConfig
     diffusion: DiffusionConfig
@@ -247,6 +321,19 @@ class Config(Section):
     tracking: TrackingConfig
     runtime: RuntimeConfig
     resources: ResourcesConfig
+
+    @property
+    def backbone(self) -> WaysCodec:
+        """The codecs between edges and root; without an edge tier nothing is coded there, since nothing travels."""
+        return self.codec.backbone if self.topology.edges else WaysCodec(down=EXACT, up=EXACT)
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether clients or edges keep what belongs to the network's structure, and must be pruned with it."""
+        objective = self.objective
+        feedback = self.codec.access.up.error_feedback or self.backbone.up.error_feedback
+        own_parts = self.exchange.kind in ("ulatdec", "udec")
+        return own_parts or feedback or objective.control_variates or objective.contrastive > 0
 
     @property
     def edge_rounds(self) -> int:
@@ -274,96 +361,4 @@ class Config(Section):
         SettingError
             If two options contradict each other.
         """
-        _check_topology(self.topology)
-        _check_structure(self)
-        _check_data(self.data)
-        _check_partition(self.partition, self.data)
-        _check_evaluation(self.evaluation)
-
-
-def _check_topology(topology: TopologyConfig) -> None:
-    if topology.edges > topology.clients:
-        raise SettingError(
-            "topology.edges",
-            topology.edges,
-            f"more edges than clients; use at most topology.clients={topology.clients}",
-        )
-    if topology.homes is None:
-        return
-    if len(topology.homes) != topology.clients:
-        raise SettingError(
-            "topology.homes", topology.homes, f"needs one list of edges for each of {topology.clients} clients"
-        )
-    edges = max(topology.edges, 1)
-    for client, homes in enumerate(topology.homes):
-        if not homes or max(homes) >= edges or len(set(homes)) < len(homes):
-            advice = f"must name at least one edge from 0 to {edges - 1}, each once"
-            raise SettingError(f"topology.homes[{client}]", homes, advice)
-    lonely = set(range(topology.edges)) - {edge for homes in topology.homes for edge in homes}
-    if lonely:
-        raise SettingError("topology.homes", topology.homes, f"no client can reach edge {min(lonely)}")
-
-
-def _check_structure(config: Config) -> None:
-    structure = config.structure
-    if structure.kind == "dense":
-        return
-    if structure.ratio == 0:
-        raise SettingError(
-            "structure.ratio", structure.ratio, "prunes nothing; use a ratio above 0 and below 1, or structure=dense"
-        )
-    if structure.kind == "sparse_then_prune":
-        assert structure.sparse_rounds is not None  # filled in before
-        if structure.sparse_rounds > config.rounds:
-            advice = f"is later than the last round, so nothing would be pruned; use at most rounds={config.rounds}"
-            raise SettingError("structure.sparse_rounds", structure.sparse_rounds, advice)
-
-
-def _check_data(data: DataConfig) -> None:
-    needed = {"fashion_mnist": "root", "cifar10": "root", "npz": "path", "folder": "path"}.get(data.kind)
-    if needed is None:
-        return
-    if getattr(data, needed) is None:
-        raise SettingError(
-            f"data.{needed}", None, f"data={data.kind} needs the path of its images: data.{needed}=/path/to/images"
-        )
-    if data.kind == "folder" and data.size is None:
-        raise SettingError("data.size", None, "data=folder needs the side in pixels to which images are resized")
-
-
-def _check_partition(partition: PartitionConfig, data: DataConfig) -> None:
-    if partition.kind == "own" and data.kind not in ("folder", "npz"):
-        advice = f"needs images of each client's own: data=folder or npz, not {data.kind}"
-        raise SettingError("partition", "own", advice)
-    if partition.kind == "pathological" and partition.classes_per_client is None:
-        raise SettingError("partition.classes_per_client", None, "say how many classes each client holds, e.g. 2")
-    if partition.kind in ("dirichlet", "quantity") and partition.alpha is None:
-        raise SettingError(
-            "partition.alpha", None, "give the Dirichlet concentration, e.g. 0.5; smaller is more skewed"
-        )
-
-
-def _check_evaluation(evaluation: EvaluationConfig) -> None:
-    extractor = evaluation.extractor
-    if extractor is None:
-        return
-    module, _, attribute = extractor.partition(":")
-    if extractor not in EXTRACTORS and not (module and attribute):
-        raise SettingError(
-            "evaluation.extractor",
-            extractor,
-            f"unknown; use {', '.join(EXTRACTORS)}, an import path package.module:attribute, or null for grids only",
-        )
-    fewest = INCEPTION_SPLITS if extractor == "inception" else 2
-    if evaluation.images < fewest:
-        raise SettingError(
-            "evaluation.images",
-            evaluation.images,
-            f"too few to measure; generate at least {fewest}, or set evaluation.extractor=null for grids only",
-        )
-    if extractor == "inception" and evaluation.inception_weights is None:
-        raise SettingError(
-            "evaluation.inception_weights",
-            None,
-            "give the path of inception-2015-12-05.pt, or use evaluation=fd_classifier",
-        )
+        check(self)

@@ -4,6 +4,7 @@ Its first word may name another command instead (common/launch/commands.py).
 """
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -114,6 +115,11 @@ def _explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return f"{group}={choice}: there is no such choice; use one of {', '.join(error.options)}"
+    if unknown := re.search(r"Could not override '([\w.]+)'", str(error)):
+        group = unknown[1].partition(".")[0]
+        return f"{unknown[1]}: there is no such option where it stands; see conf/{group}/, or choose another {group}="
+    if "Ambiguous value" in str(error):
+        return "several choices need a sweep: fedphd -m group=one,other"
     cause = error.__cause__ if error.__cause__ is not None else error
     return " ".join(str(line).strip() for line in (str(error).splitlines() or [str(cause)])[:2])
 

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from common.config import Config, to_run_config
+from common.config import Config, RuntimeConfig, to_run_config
 from common.errors import SettingError
 from common.flower.control import Control
 from common.flower.home import FlowerHome
@@ -29,20 +29,29 @@ def run(config: Config, run_dir: Path) -> None:
     FedPhDError
         If it cannot be reached or the run fails.
     """
-    runtime = config.runtime
+    superlink, certificates = address(config.runtime)
+    with tempfile.TemporaryDirectory(prefix="fedphd-") as folder:
+        home = FlowerHome(Path(folder))
+        home.connect_to(superlink, certificates)
+        submit_and_follow(home, config, run_dir)
+
+
+def address(runtime: RuntimeConfig) -> tuple[str, Path | None]:
+    """Give the root SuperLink's address, and the certificates to trust; none without TLS.
+
+    Raises
+    ------
+    SettingError
+        If the settings do not say.
+    """
     if runtime.superlink is None:
         raise SettingError("runtime.superlink", None, "needs host:port of the root's SuperLink")
     if runtime.insecure:
-        certificates = None
-    elif runtime.root_certificates is None or not runtime.root_certificates.is_file():
+        return runtime.superlink, None
+    if runtime.root_certificates is None or not runtime.root_certificates.is_file():
         advice = "needs the file ca.pem of the deployment's keys; or, without TLS, runtime.insecure=true"
         raise SettingError("runtime.root_certificates", runtime.root_certificates, advice)
-    else:
-        certificates = runtime.root_certificates
-    with tempfile.TemporaryDirectory(prefix="fedphd-") as folder:
-        home = FlowerHome(Path(folder))
-        home.connect_to(runtime.superlink, certificates)
-        submit_and_follow(home, config, run_dir)
+    return runtime.superlink, runtime.root_certificates
 
 
 def submit_and_follow(home: FlowerHome, config: Config, run_dir: Path, watch: Callable[[], None] = lambda: None) -> str:

@@ -4,12 +4,15 @@ import os
 
 import torch
 
+from common.autoencoder import autoencoder_of
 from common.compute import pick_device
 from common.config import Config, RuntimeConfig
 from common.data import check_fits, check_there, holder_data, load
 from common.data.holders import ROOT
 from common.diffusion import Diffusion
 from common.errors import SettingError
+from common.exchange import PARTS, SHARED
+from common.launch.deployment import address
 from common.model import build_unet, count
 from common.partition import partition
 from common.pruning import prune
@@ -20,7 +23,7 @@ LONG = 10  # minutes
 
 
 def check(config: Config) -> list[str]:
-    """Read the data, draw the partition, build and prune the U-Net once, as the run will.
+    """Read the data, draw the partition, load the autoencoder, build and prune the U-Net once, as the run will.
 
     A ratio that cannot be pruned would else be found only after the sparse rounds.
 
@@ -32,13 +35,17 @@ def check(config: Config) -> list[str]:
     Raises
     ------
     SettingError
-        If the images cannot be read, do not fit the U-Net, or cannot be split as asked; if the U-Net
+        If the images cannot be read, do not fit the U-Net or its autoencoder, or cannot be split as
+        asked; if the autoencoder cannot be loaded or its latents do not fit the U-Net; if the U-Net
         cannot be built or pruned so; if the device is not there.
     """
     device = pick_device(config.runtime.device)
     _check_gpus(config.runtime)
+    if config.runtime.name == "deployment":
+        address(config.runtime)
     Diffusion(config.diffusion)
     _check_data(config)
+    autoencoder_of(config.model, device)
     unet = build_unet(config.model, config.seed)
     if config.structure.kind != "dense":
         unet, _ = prune(unet, config.structure.ratio)
@@ -77,10 +84,13 @@ def _insecure(runtime: RuntimeConfig) -> list[str]:
 def _long_evaluations(config: Config, macs: int) -> list[str]:
     evaluation, steps = config.evaluation, config.diffusion.sampler_steps
     images = max(evaluation.images, evaluation.grid_images)
-    minutes = images * steps * macs / CPU_SPEED / (os.cpu_count() or 1) / 60
+    models = config.topology.clients if SHARED[config.exchange.kind] != PARTS else 1
+    minutes = models * images * steps * macs / CPU_SPEED / (os.cpu_count() or 1) / 60
     if minutes < LONG:
         return []
+    whose = "" if models == 1 else f" with each of {models} clients' models"
     return [
-        f"each evaluation draws {images} images in {steps} steps: about {minutes:.0f} minutes on this CPU; lower "
-        f"evaluation.images={evaluation.images} or diffusion.sampler_steps={steps}, or draw a few with evaluation=grid"
+        f"each evaluation draws {images} images{whose} in {steps} steps: about {minutes:.0f} minutes on this CPU; "
+        f"lower evaluation.images={evaluation.images} or diffusion.sampler_steps={steps}, or draw a few with "
+        "evaluation=grid"
     ]

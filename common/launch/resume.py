@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from common.config import Config, from_yaml, validate
 from common.errors import SettingError
+from common.progress.figures import one_line
 
 # What a resumed run may change without becoming another run.
 FREE = ("checkpoint.", "evaluation.", "resources.", "runtime.", "tracking.")
@@ -35,13 +38,19 @@ def from_resumed(tree: Any) -> Config | None:
     file = Path(resume).expanduser() / "config.yaml"
     if not file.exists():
         raise SettingError("checkpoint.resume", resume, "is not a run folder: it has no config.yaml")
-    before = from_yaml(file.read_text(encoding="utf-8"))
+    try:
+        before = from_yaml(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, SettingError) as error:
+        advice = (
+            f"its config.yaml cannot be used ({one_line(error)}); it is damaged, or of another version of this program"
+        )
+        raise SettingError("checkpoint.resume", resume, advice) from None
     if tree["structure"].get("sparse_rounds", 0) is None:
         # Left open, it follows from the number of rounds, which may have grown since.
         tree["structure"]["sparse_rounds"] = before.structure.sparse_rounds
     now = validate(tree)
     old, new = dict(_leaves(before.model_dump())), dict(_leaves(now.model_dump()))
-    for key in sorted(old.keys() | new.keys()):
+    for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first
         if old.get(key) != new.get(key) and not key.startswith(FREE) and not _may_grow(key, now):
             raise SettingError(key, new.get(key), f"the run to resume has {old.get(key)}; give the same settings again")
     return now

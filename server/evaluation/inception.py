@@ -10,7 +10,7 @@ from cleanfid.resize import build_resizer
 from scipy.special import rel_entr
 from torch import Tensor
 
-from common.config.schema import INCEPTION_SPLITS
+from common.config.checks import INCEPTION_SPLITS
 from common.data.images import Pixels
 from common.errors import SettingError
 from server.evaluation.features import in_batches

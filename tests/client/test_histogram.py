@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from helpers import small_config
 
-from client.histogram import reported_counts, reported_samples
+from client.histogram import reported_counts
 from client.local_data import local_data
+from common.homogeneity import told_samples
 
 
 def test_counts_are_told_as_they_are(tmp_path: Path) -> None:
@@ -13,7 +14,7 @@ def test_counts_are_told_as_they_are(tmp_path: Path) -> None:
     counts = reported_counts(config, 1, tmp_path)
     assert counts == local_data(config, 1).counts.tolist()
     assert sum(count > 0 for count in counts) == 2
-    assert reported_samples(counts) == len(local_data(config, 1).images)
+    assert told_samples(counts) == len(local_data(config, 1).images)
     assert not list(tmp_path.iterdir())
 
 
@@ -27,7 +28,7 @@ def test_noise_hides_counts_and_their_total(epsilon: float, tmp_path: Path) -> N
     # Laplace noise of scale 1/epsilon has a mean absolute value of 1/epsilon; cutting makes it smaller.
     # The mean of 10 exceeds 5/epsilon once in some 10^12 draws.
     assert 0 < np.abs(told - exact).mean() < 5 / epsilon
-    assert reported_samples(told.tolist()) == max(1, round(told.sum()))
+    assert told_samples(told.tolist()) == max(1, round(told.sum()))
 
 
 def test_noise_is_drawn_once_and_does_not_follow_from_the_seed(tmp_path: Path) -> None:
@@ -38,4 +39,4 @@ def test_noise_is_drawn_once_and_does_not_follow_from_the_seed(tmp_path: Path) -
 
 
 def test_a_client_without_counts_still_counts_as_one_image() -> None:
-    assert reported_samples([0.0, 0.3]) == 1
+    assert told_samples([0.0, 0.3]) == 1

@@ -41,7 +41,7 @@ def save(folder: Path, edge_round: int, *starts: int, structure: str = "s", time
 
 
 def kept(folder: Path) -> list[int]:
-    return sorted(int(file.name.partition("_")[0]) for file in (folder / "optimizer").glob("*.safetensors"))
+    return sorted(int(file.name.partition(".")[0]) for file in (folder / "optimizer").glob("*.safetensors"))
 
 
 def test_moments_come_back_bit_for_bit(tmp_path: Path) -> None:
@@ -97,20 +97,20 @@ def test_after_a_root_went_back_the_run_is_repeated_not_mixed(tmp_path: Path) ->
 def test_a_damaged_state_is_passed_over(tmp_path: Path) -> None:
     before = save(tmp_path, 3, 3)
     save(tmp_path, 4, 4)
-    file = tmp_path / "optimizer" / "00000004_s.safetensors"
+    file = tmp_path / "optimizer" / "00000004..s.safetensors"
     file.write_bytes(file.read_bytes()[:10])
     assert restored(tmp_path, 5) == before
 
 
 def test_no_draft_is_left(tmp_path: Path) -> None:
     (tmp_path / "optimizer").mkdir()
-    torn, live = (tmp_path / "optimizer" / f".00000000_s.safetensors.{pid}.draft" for pid in (1, 2))
+    torn, live = (tmp_path / "optimizer" / f".00000000..s.safetensors.{pid}.draft" for pid in (1, 2))
     for draft in (torn, live):
         draft.write_bytes(b"half")
     os.utime(torn, (0, 0))  # of a process that was killed long ago; the other one may still be writing
     save(tmp_path, 1, 0)
     left = sorted(file.name for file in (tmp_path / "optimizer").iterdir())
-    assert left == [live.name, "00000001_s.safetensors"]
+    assert left == [live.name, "00000001..s.safetensors"]
 
 
 def test_states_from_before_a_pruning_are_kept_while_the_root_can_go_back(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_in_a_simulation_clients_live_in_the_run_folder(tmp_path: Path) -> None:
     place = Place.of(context(tmp_path / "run", partition_id=2, num_partitions=4))
     assert (place.name, place.index) == ("client-2", 2)
     assert place.folder == tmp_path / "run" / "clients" / "client-2"
+    assert place.latents == place.folder / "latents"
     assert place.config == small_config()
     assert place.turns is None
     with place.training(), place.training():  # Ray sees to who trains
@@ -46,6 +47,7 @@ def test_a_client_with_a_disk_of_its_own_keeps_one_folder_for_each_run(tmp_path:
         tmp_path / "state" / str(one.run_config[RUN_ID_KEY]) for one in (first, second)
     ]
     assert places[0].folder != places[1].folder
+    assert places[0].latents == places[1].latents == tmp_path / "state" / "latents"  # these outlive a run
     resumed = small_config(f"checkpoint.resume={tmp_path / 'a' / 'run'}")
     again = Place.of(context(tmp_path / "a" / "run", resumed, partition_id=2, state_dir=state))
     assert again.folder == places[0].folder

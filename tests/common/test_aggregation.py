@@ -1,6 +1,7 @@
 import tempfile
 import tracemalloc
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -155,3 +156,38 @@ def test_a_spool_that_a_killed_process_left_behind_does_no_harm(tmp_path: Path) 
         mean.add("b", vector(4), 1)
         mean.add("a", vector(2), 1)
         assert mean.result() == vector(3)
+
+
+# --- sums -------------------------------------------------------------------------------------------
+
+
+def test_a_sum_is_not_divided(tmp_path: Path) -> None:
+    with OrderedAverage(["a", "b", "c"], tmp_path) as members:
+        members.add("c", vector(5, 1), 2)  # before its turn, and b never comes
+        members.add("a", vector(1, 10), 1)
+        total = members.sum()
+        assert total is not None
+        np.testing.assert_array_equal(total, vector(11, 12))
+        assert total.dtype == np.float32
+        np.testing.assert_array_equal(members.result(), vector(11 / 3, 4))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sum_of_nobody_is_none_and_one_without_weight_is_zero(tmp_path: Path) -> None:
+    with OrderedAverage(["a"], tmp_path) as members:
+        assert members.sum() is None
+    with OrderedAverage(["a"], tmp_path) as members:
+        members.add("a", vector(3), 0)
+        assert members.sum() == vector(0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=len(KEYS)), st.randoms(use_true_random=False))
+def test_any_order_of_arrival_gives_the_same_sum(numbers: list[int], shuffle: Random) -> None:
+    members = dict(zip(KEYS, numbers, strict=False))
+    arrival = list(members)
+    shuffle.shuffle(arrival)
+    with tempfile.TemporaryDirectory() as folder, OrderedAverage(KEYS, Path(folder)) as total:
+        for key in arrival:
+            total.add(key, vector(members[key]), 1)
+        assert total.sum() == vector(sum(numbers))

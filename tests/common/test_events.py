@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import packed, profile
+from helpers import exact, packed, profile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +20,7 @@ SENT = {
     "edge_round": 7,
     "peer": "client-1",
     "hop": "access",
+    "parameters": 20,
     "payload_bytes": 80,
     "encoded_bytes": 120,
     "structure": "abc",
@@ -28,6 +29,7 @@ EVENTS = [
     {"time": 1.0, "event": "register", "clients": ["client-0", "client-1"]},
     SENT,
     {"time": 2.0, "event": "accept", "samples": 10, "loss": 0.25, "seconds": 1.5},
+    {"time": 2.2, "event": "accept", "task": "draw", "payload_bytes": 640},
     {"time": 2.5, "event": "lost", "peer": "client-0", "reason": "error 5: away"},
     {"time": 3.0, "event": "aggregate", "edge_round": None, "loss": None},
 ]
@@ -77,6 +79,9 @@ def test_an_edge_cannot_speak_for_others_or_in_words_of_its_own(extra: str) -> N
         ("peer", 7),
         ("peer", "x" * 2001),
         ("hop", "backbone"),
+        ("task", "register"),
+        ("parameters", -1),
+        ("parameters", 1.5),
         ("payload_bytes", -8),
         ("encoded_bytes", "many"),
         ("samples", -1),
@@ -105,7 +110,7 @@ def test_no_text_raises_anything_else(text: str) -> None:
 
 def test_a_message_with_hostile_events_is_refused_as_a_whole() -> None:
     model = packed(1.0)
-    update = EdgeUpdate(model, "edge-0", 1, [1.0], [EdgeRound([], 0, None, 0.0)], EVENTS).write()
+    update = EdgeUpdate(exact(model), "edge-0", 1, [1.0], [EdgeRound([], 0, None, 0.0)], EVENTS).write()
     roster = Roster("edge-0", [profile(0, [1.0])], EVENTS).write()
     assert EdgeUpdate.read(update, model.structure).events == Roster.read(roster).events == EVENTS
     for content, record in ((update, "report"), (roster, "roster")):

@@ -17,7 +17,7 @@ def fedphd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("arguments", "key_and_value", "advice"),
     [
-        (["method=nope"], "method=nope", "fedavg, fedphd"),
+        (["method=nope"], "method=nope", "fedphd, fedphd_os, fedprox"),
         (["rounds=-3"], "rounds=-3", "greater than 0"),
         (["topology.edges=11"], "topology.edges=11", "at most topology.clients=10"),
         (["data=npz", "data.path=missing.npz"], "missing.npz", "no such file"),
@@ -25,7 +25,7 @@ def fedphd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         (["data=npz", "data.path=no_labels.npz"], "no_labels.npz", "lacks train_y"),
         (["structure.ratio=1"], "structure.ratio=1", "less than 1"),
         (["structure.ratio=0.9"], "structure.ratio=0.9", "at most 0.75"),
-        (["training.bogus=1"], "training.bogus", "+training.bogus=1"),
+        (["training.bogus=1"], "training.bogus", "see conf/training/"),
         (["model=ddpm_cifar10"], "model=ddpm_cifar10", "1x8x8"),
         (["runtime.gpus_per_client=99"], "runtime.gpus_per_client=99", "use at most"),
         (["evaluation=fid", "evaluation.inception_weights=gone.pt"], "gone.pt", "evaluation.inception_weights"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
-from helpers import packed
+from helpers import download, packed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -52,13 +52,13 @@ def test_every_content_comes_back_as_it_was(folder: Path, content: RecordDict, f
 
 
 def order() -> RecordDict:
-    return RoundOrder(packed(1.0, -2.0, 3.5), 3, 4, [["client-0", "client-1"], []], True).write()
+    return RoundOrder(download(packed(1.0, -2.0, 3.5)), 3, 4, [["client-0", "client-1"], []], True).write()
 
 
 def test_a_round_order_comes_back(tmp_path: Path) -> None:
     write_content(tmp_path / "order", order())
     back = RoundOrder.read(read_content(tmp_path / "order")[0])
-    assert (back.root_round, back.assignment, back.model.hash) == (
+    assert (back.root_round, back.assignment, back.download.model.decode().hash) == (
         3,
         [["client-0", "client-1"], []],
         packed(1.0, -2.0, 3.5).hash,

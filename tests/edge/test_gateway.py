@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 from flwr.app import Context, Message, RecordDict
-from helpers import Crowd, packed, small_config
+from helpers import download, packed, small_config
 from scripted import Clock
+from small_edge import model_of, order, two, update_of
 from stub_flwr import StubFlwr
 
 import edge.app
@@ -18,7 +18,20 @@ import edge.gateway
 from common.config import from_run_config, to_run_config
 from common.config.load import RUN_ID_KEY
 from common.flower.control import Control, ControlError
-from common.messages import END, REGISTER, TRAIN, EdgeUpdate, Roster, RoundOrder
+from common.messages import (
+    DRAW,
+    END,
+    FETCH,
+    LOCAL,
+    REGISTER,
+    TRAIN,
+    ClientUpdate,
+    Drawing,
+    Errand,
+    Fetch,
+    Gathered,
+    Roster,
+)
 from common.topology import edge_timeout
 from edge.aggregator import EdgeAggregator
 from edge.app import serve
@@ -26,7 +39,6 @@ from edge.forwarding import ForwardingLedger
 from edge.gateway import START_PATIENCE, SUBMIT_AGAIN, EdgeRun, app
 from edge.spool import EDGE_KEY, SPOOL_KEY, OrderFailedError, Spool
 
-START = packed(0.0, 10.0)
 CONFIG = small_config("topology.clients=2", "topology.edges=1")
 RUN = "run-1"  # the root's run, also after it was resumed
 
@@ -55,9 +67,8 @@ def serverapp(base: Path) -> Iterator[None]:
     """Serve the spool with a real edge of two clients."""
     spool = Spool(base / RUN)
     ledger = ForwardingLedger(spool.folder / "ledger.jsonl")
-    aggregator = EdgeAggregator("edge-0", CONFIG, ledger, spool.folder / "early")
-    clients = Crowd([[10.0, 0.0], [0.0, 30.0]], [1.0, 5.0])
-    thread = threading.Thread(target=serve, args=(clients.grid(), aggregator, spool))
+    aggregator = EdgeAggregator("edge-0", CONFIG, ledger, spool.folder / "early", spool.folder / "state")
+    thread = threading.Thread(target=serve, args=(two().grid(), aggregator, spool))
     with spool.serving():
         thread.start()
         try:
@@ -79,10 +90,6 @@ def message(message_type: str, content: RecordDict | None = None) -> Message:
     return Message(content or RecordDict(), 5, message_type)
 
 
-def order(*clients: str, root_round: int = 1) -> RecordDict:
-    return RoundOrder(START, root_round, 0, [list(clients)], False).write()
-
-
 # --- orders -----------------------------------------------------------------------------------------
 
 
@@ -90,24 +97,37 @@ def order(*clients: str, root_round: int = 1) -> RecordDict:
 def test_the_root_is_answered_as_if_the_edge_were_its_node(context: Context) -> None:
     roster = Roster.read(app(message(REGISTER), context).content)
     assert [profile.client for profile in roster.profiles] == ["client-0", "client-1"]
-    asked = message(TRAIN, order("client-0", "client-1"))
+    asked = message(TRAIN, order([0, 1]))
     reply = app(asked, context)
-    np.testing.assert_array_equal(EdgeUpdate.read(reply.content, START.structure).model.vector, [4.0, 14.0])
+    assert model_of(update_of(reply.content)) == [4.0, 14.0]
     assert reply.metadata.message_type == TRAIN
     assert reply.metadata.dst_node_id == asked.metadata.src_node_id
 
 
 @pytest.mark.usefixtures("alive")
+def test_errands_go_to_the_edge_as_well(context: Context) -> None:
+    down = download(packed(0.0, 10.0))
+    for task, images in ((LOCAL, 0), (DRAW, 3)):
+        reply = app(message(task, Errand(down, 0, ["client-1"], images).write()), context)
+        assert Gathered.read(reply.content).clients == ["client-1"]
+        given = app(message(FETCH, Fetch(task, 0, "client-1").write()), context).content
+        if task == LOCAL:
+            assert ClientUpdate.read(given, down.structure).model.decode().vector.tolist() == [5.0, 15.0]
+        else:
+            assert Drawing.read(given, (3, 1, 8, 8)).client == "client-1"
+
+
+@pytest.mark.usefixtures("alive")
 def test_an_order_that_comes_again_has_its_answer(context: Context) -> None:
-    first, second = (app(message(TRAIN, order("client-0")), context) for _ in range(2))
+    first, second = (app(message(TRAIN, order([0])), context) for _ in range(2))
     assert first.content.object_id == second.content.object_id  # seconds and all: it was not trained again
 
 
 @pytest.mark.usefixtures("alive")
 def test_a_failure_of_the_edge_is_the_gateways(context: Context) -> None:
     with pytest.raises(OrderFailedError, match="MessageError: edge-0 has no clients client-9"):
-        app(message(TRAIN, order("client-9")), context)
-    app(message(TRAIN, order("client-0")), context)
+        app(message(TRAIN, order([9])), context)
+    app(message(TRAIN, order([0])), context)
 
 
 def test_the_end_is_told_without_waiting_for_anyone(context: Context, base: Path) -> None:
@@ -128,7 +148,7 @@ def test_an_edge_that_does_not_answer_in_time(context: Context, base: Path, monk
     timeout = edge_timeout(CONFIG.topology)
     late = pytest.raises(OrderFailedError, match=f"edge-0 did not answer within {timeout:g} s")
     with Spool(base / RUN).serving(), late:  # alive, but busy for ever
-        app(message(TRAIN, order("client-0")), context)
+        app(message(TRAIN, order([0])), context)
     assert Spool(base / RUN).next_order() is None  # nobody waits for it any more
     assert timeout <= clock.seconds <= timeout + 1
 
@@ -136,7 +156,7 @@ def test_an_edge_that_does_not_answer_in_time(context: Context, base: Path, monk
 def test_spools_that_a_crash_of_the_root_left_behind_are_ended(context: Context, base: Path) -> None:
     left = Spool(base / "run-0")
     (left.folder / "ledger.jsonl").touch()
-    left.put_order(TRAIN, order("client-0"))
+    left.put_order(TRAIN, order([0]))
     with serverapp(base):
         app(message(REGISTER), context)
     assert left.ended
@@ -146,15 +166,15 @@ def test_spools_that_a_crash_of_the_root_left_behind_are_ended(context: Context,
 def test_a_run_that_another_one_took_over_from_is_told_so(context: Context, base: Path) -> None:
     Spool(base / RUN).end()
     with pytest.raises(OrderFailedError, match="edge-0 has ended this run, or works for another one"):
-        app(message(TRAIN, order("client-0")), context)
+        app(message(TRAIN, order([0])), context)
 
 
 @pytest.mark.usefixtures("alive")
 def test_a_root_that_was_lost_finds_the_work_of_its_edge_when_it_is_back(context: Context, base: Path) -> None:
     app(message(REGISTER), context)
-    first = app(message(TRAIN, order("client-0")), context)
+    first = app(message(TRAIN, order([0])), context)
     app(message(REGISTER), context)
-    again = app(message(TRAIN, order("client-0")), context)
+    again = app(message(TRAIN, order([0])), context)
     assert again.content.object_id == first.content.object_id  # seconds and all: it was not trained again
     assert not Spool(base / RUN).ended
 
@@ -253,10 +273,10 @@ def test_one_message_of_the_root_brings_the_edge_to_life(
 
     submissions.started = start
     try:
-        reply = app(message(TRAIN, order("client-1")), context)
+        reply = app(message(TRAIN, order([1])), context)
     finally:
         over.set()
-    np.testing.assert_array_equal(EdgeUpdate.read(reply.content, START.structure).model.vector, [5.0, 15.0])
+    assert model_of(update_of(reply.content)) == [5.0, 15.0]
     assert len(submissions.at) == 2
 
 

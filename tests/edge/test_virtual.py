@@ -4,11 +4,12 @@ import time
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
-from helpers import Crowd, packed, small_config
+from helpers import Crowd, download, packed, small_config
+from small_edge import model_of, update_of
 
 from common.flower.exchange import exchange
 from common.ledger import Ledger
-from common.messages import REGISTER, TRAIN, EdgeUpdate, Roster, RoundOrder
+from common.messages import REGISTER, TRAIN, Roster, RoundOrder
 from edge.aggregator import EdgeAggregator
 from edge.virtual import VirtualEdgeGrid
 
@@ -21,11 +22,14 @@ def four() -> Crowd:
 
 def edges(ledger: Ledger, *overrides: str) -> list[EdgeAggregator]:
     config = small_config(*overrides)
-    return [EdgeAggregator(name, config, ledger, ledger.path.parent / name) for name in ("edge-0", "edge-1")]
+    folder = ledger.path.parent
+    return [
+        EdgeAggregator(name, config, ledger, folder / name, folder / "state" / name) for name in ("edge-0", "edge-1")
+    ]
 
 
 def order(*clients: str, root_round: int = 1) -> RecordDict:
-    return RoundOrder(START, root_round, 0, [list(clients)], False).write()
+    return RoundOrder(download(START), root_round, 0, [list(clients)], False).write()
 
 
 def test_edges_are_nodes_that_register(ledger: Ledger) -> None:
@@ -42,8 +46,8 @@ def test_each_edge_works_on_its_own_clients(ledger: Ledger) -> None:
     grid = VirtualEdgeGrid(four().grid(), edges(ledger))
     orders = [Message(order("client-0", "client-1"), 1, TRAIN), Message(order("client-3"), 2, TRAIN)]
     updates = {one.metadata.src_node_id: one.content for one in exchange(grid, orders, 20.0)}
-    assert EdgeUpdate.read(updates[1], START.structure).model.vector == 1.5
-    assert EdgeUpdate.read(updates[2], START.structure).model.vector == 4.0
+    assert model_of(update_of(updates[1], START)) == [1.5]
+    assert model_of(update_of(updates[2], START)) == [4.0]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +55,7 @@ def test_each_edge_works_on_its_own_clients(ledger: Ledger) -> None:
     [
         (Message(order("client-9"), 1, TRAIN), "MessageError: edge-0 has no clients client-9"),
         (Message(RecordDict({"x": ConfigRecord()}), 1, TRAIN), "MessageError"),
-        (Message(RecordDict(), 1, "evaluate"), "KeyError: 'evaluate'"),
+        (Message(RecordDict(), 1, "evaluate.other"), "KeyError: 'evaluate.other'"),
     ],
 )
 def test_what_an_edge_raises_becomes_an_error_reply(ledger: Ledger, message: Message, reason: str) -> None:
@@ -77,7 +81,7 @@ def test_an_edge_works_on_one_order_after_the_other(ledger: Ledger) -> None:
                 busy.remove(root_round)
 
     first, _ = edges(ledger)
-    grid = VirtualEdgeGrid(four().grid(), [Slow("edge-0", first.config, ledger, first.spool)])
+    grid = VirtualEdgeGrid(four().grid(), [Slow("edge-0", first.config, ledger, first.spool, first.folder)])
     [given_up] = exchange(grid, [Message(order("client-0", root_round=1), 1, TRAIN)], 0.05)
     assert given_up.has_error()
     second = grid.push_messages([Message(order("client-1", root_round=2), 1, TRAIN)])
@@ -87,5 +91,5 @@ def test_an_edge_works_on_one_order_after_the_other(ledger: Ledger) -> None:
     while not replies:
         replies = grid.pull_messages(second)
         time.sleep(0.01)
-    assert EdgeUpdate.read(replies[0].content, START.structure).model.vector == 2.0
+    assert model_of(update_of(replies[0].content, START)) == [2.0]
     assert entered == [(1, [1]), (2, [2])]

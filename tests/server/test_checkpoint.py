@@ -9,27 +9,41 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from common.errors import SettingError
+from common.links import Reference
 from common.packing import PackedModel
+from common.pruning import Pruning
 from common.structure import Structure
+from common.traffic import LANES, Traffic
 from server import checkpoint
-from server.state import GlobalState, Traffic
+from server.state import GlobalState
 
 STRUCTURE = Structure((("conv.weight", (2, 1, 3, 3)), ("conv.bias", (2,)), ("scale", ())))
+PART = Structure(STRUCTURE.tensors[:2])  # what travels need not be the whole network
 
 
-def state(committed: int, ema: bool = True) -> GlobalState:
-    rng = np.random.default_rng(committed)
-    models = [PackedModel(STRUCTURE, rng.standard_normal(STRUCTURE.size).astype(np.float32)) for _ in range(2)]
-    models[0].vector[:3] = [-0.0, 1e-45, 3.4e38]
-    return GlobalState(
-        committed, models[0], models[1] if ema else None, Traffic(1, 2, 3, 2**40 + committed), 0.1 + committed
-    )
+def numbers(structure: Structure, seed: int) -> PackedModel:
+    model = PackedModel(structure, np.random.default_rng(seed).standard_normal(structure.size).astype(np.float32))
+    model.vector[:3] = [-0.0, 1e-45, 3.4e38]
+    return model
+
+
+def state(committed: int, ema: bool = True, **more: object) -> GlobalState:
+    traffic = {lane: Traffic(number, 2, 2**40 + committed) for number, lane in enumerate(LANES)}
+    average = numbers(STRUCTURE, -committed % 1000) if ema else None
+    return GlobalState(committed, numbers(STRUCTURE, committed), average, traffic, 0.1 + committed, **more)  # type: ignore[arg-type]
+
+
+def hashes(one: GlobalState) -> dict[str, str | None]:
+    reference = None if one.reference is None else one.reference.model
+    models = {"model": one.model, "ema": one.ema, "control": one.control, "reference": reference}
+    return {name: None if model is None else model.hash for name, model in models.items()}
 
 
 def assert_same(a: GlobalState, b: GlobalState) -> None:
     assert (a.round, a.traffic, a.elapsed) == (b.round, b.traffic, b.elapsed)
-    assert a.model.hash == b.model.hash
-    assert (a.ema and a.ema.hash) == (b.ema and b.ema.hash)
+    assert hashes(a) == hashes(b)
+    assert (a.reference and a.reference.round) == (b.reference and b.reference.round)
+    assert (a.pruning, a.losses, a.corrected_at) == (b.pruning, b.losses, b.corrected_at)
 
 
 def saved(folder: Path, *rounds: int, keep: int = 10) -> list[Path]:
@@ -40,6 +54,26 @@ def flip(file: Path, byte: int, bit: int) -> None:
     data = bytearray(file.read_bytes())
     data[byte % len(data)] ^= 1 << bit
     file.write_bytes(data)
+
+
+FULL = {
+    "reference": Reference(11, numbers(PART, 5)),
+    "control": numbers(PART, 6),
+    "pruning": Pruning(0.25, "0123456789abcdef", (("conv_in", True, (1, 3)), ("down_blocks.0", False, ()))),
+    "losses": [0.5, None, 0.25],
+    "corrected_at": 3,
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_what_methods_add_comes_back(tmp_path: Path, name: str) -> None:
+    """One by one, so that none leans on another."""
+    whole, one = state(12, **FULL), state(12, **{name: FULL[name]})
+    assert_same(checkpoint.load(checkpoint.save(one, tmp_path / "one", keep=2).parent), one)
+    assert_same(checkpoint.load(checkpoint.save(whole, tmp_path / "all", keep=2).parent), whole)
+    assert_same(checkpoint.load(checkpoint.save(state(12), tmp_path / "none", keep=2).parent), state(12))
+    with pytest.raises(AssertionError):
+        assert_same(one, state(12))
 
 
 @pytest.mark.parametrize("ema", [True, False])

@@ -9,13 +9,10 @@ from PIL import Image
 
 from common.config import compose
 from common.data import load
-from common.diffusion import Diffusion
 from common.errors import SettingError
 from server.evaluation import Evaluator
 from server.evaluation.frechet import fit_gaussian, frechet_distance
-from server.evaluation.sampling import draw
 
-CPU = torch.device("cpu")
 QUICK = [
     "diffusion.sampler_steps=2",
     "evaluation.images=12",
@@ -142,29 +139,6 @@ def test_a_diverged_unet_gives_bad_numbers_not_an_error(tmp_path):
     assert json.dumps(metrics, allow_nan=False)
     with Image.open(tmp_path / "samples" / "round_0000.png") as picture:
         assert picture.getpixel((10, 10)) == (128, 128, 128)
-
-
-@pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_drawing_is_reproducible_and_leaves_no_trace(eta):
-    diffusion = Diffusion(compose(["diffusion.sampler_steps=2", f"diffusion.eta={eta}"]).diffusion)
-    unet = tiny_unet(channels=3).train()
-    before = torch.random.get_rng_state()
-    images = [draw(unet, diffusion, 4, seed=seed, batch_size=4, device=CPU) for seed in (0, 0, 1)]
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert unet.training
-    assert images[0].shape == (4, 3, 8, 8)
-    np.testing.assert_array_equal(images[0], images[1])
-    assert (images[0] != images[2]).any()
-
-
-def test_an_image_depends_on_its_place_alone():
-    diffusion = Diffusion(compose(["diffusion.sampler_steps=2"]).diffusion)
-    unet = tiny_unet()
-    seven = draw(unet, diffusion, 7, seed=0, batch_size=7, device=CPU).astype(int)
-    three = draw(unet, diffusion, 3, seed=0, batch_size=2, device=CPU).astype(int)
-    assert len(np.unique(seven.reshape(7, -1), axis=0)) == 7
-    # Batches of another size may round otherwise in the last bit.
-    assert np.abs(seven[:3] - three).max() <= 1
 
 
 def test_inception_is_fid_and_misses_its_weights_at_once(tmp_path):

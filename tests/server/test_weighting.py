@@ -1,5 +1,5 @@
 import pytest
-from helpers import packed
+from helpers import exact, packed
 
 from common.config import WeightingConfig
 from common.messages import EdgeRound, EdgeUpdate
@@ -11,7 +11,7 @@ BY_SCORE = WeightingConfig(kind="homogeneity", a=200.0)
 
 def update(q: list[float], *samples: int) -> EdgeUpdate:
     rounds = [EdgeRound([f"client-{n}"] if n else [], n, 0.5 if n else None, 1.0) for n in samples]
-    return EdgeUpdate(packed(1.0), "edge-0", 1, q, rounds)
+    return EdgeUpdate(exact(packed(1.0)), "edge-0", 1, q, rounds)
 
 
 UNIFORM, HALF = [0.25] * 4, [0.5, 0.5, 0.0, 0.0]  # SH = 2 and 1.5

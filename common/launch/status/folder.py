@@ -158,6 +158,10 @@ class RunFolder:
             case "resume":
                 self.state, self._doing = "starting", f"resumed after root round {entry['round']}, edges register"
                 self.round = self.committed = int(entry["round"])
+            case "pretrain":
+                self._doing = (
+                    f"local models are trained and their images drawn, {entry['done']} of {entry['total']} clients"
+                )
             case "plan":
                 self.round = int(entry["round"])
                 self._awaited = list(dict.fromkeys(str(edge) for one in entry["assignment"] for edge in one))

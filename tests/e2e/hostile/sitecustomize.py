@@ -13,19 +13,22 @@ def spoil() -> None:
 
     write = ClientUpdate.write
 
+    def with_numbers(vector: np.ndarray) -> ArrayRecord:
+        return ArrayRecord({"weights": Array("float32", vector.shape, "fedphd.float32", vector.tobytes())})
+
     def spoiled(update: ClientUpdate) -> RecordDict:
         content = write(update)
-        vector = np.array(update.model.vector)
+        vector = np.array(update.model.decode().vector)
         match os.environ["HOSTILE_WAYS"].split(",")[update.edge_round]:
             case "garbage":
                 return RecordDict({"rubbish": ConfigRecord({"what": b"\x80\x04garbage"})})
             case "not_finite":
                 vector[len(vector) // 2] = np.nan
-                content["model"] = ArrayRecord({"vector": Array(vector)})
+                content["model"] = with_numbers(vector)
             case "other_structure":
-                content["structure"] = ConfigRecord({"id": "0" * 16, "tensors": '[["w", [1]]]'})
+                content["structure"] = ConfigRecord({"id": "0" * 16})
             case "too_large":
-                content["model"] = ArrayRecord({"vector": Array(np.tile(vector, 10))})
+                content["model"] = with_numbers(np.tile(vector, 10))
             case "silent":
                 time.sleep(3600)
         return content

@@ -1,0 +1,192 @@
+"""What a client keeps from round to round on its own disk, and makes of what it receives.
+
+=============  ==========================================================================================
+kept           where the method needs it
+=============  ==========================================================================================
+``own``        the parts of the network that never travel (`exchange=ulatdec`, `udec`)
+``received``   what each edge sent, for changes that count from it (`codec.access.down.of=change`)
+``residual``   what rounding took away from the last message (`codec.access.up.error_feedback`)
+``previous``   the client's last local model (`objective.contrastive`)
+``control``    c_k (`objective.control_variates`)
+=============  ==========================================================================================
+
+After a pruning, what belongs to the wider network loses the same channels.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common.codec import CodedModel, code
+from common.config import Config
+from common.errors import FedPhDError
+from common.exchange import PARTS, Parts, restrict
+from common.lineage import prune_tensors
+from common.links import Download, plain, upload
+from common.model import check_size
+from common.packing import PackedModel
+from common.state_store import StateStore, restarts
+from common.structure import Structure
+
+
+class MissingStateError(FedPhDError):
+    """The client does not have what a message builds on; its edge then sends the whole network."""
+
+
+class Keeper:
+    """What one client keeps, as one order needs it.
+
+    Parameters
+    ----------
+    folder : Path
+        The client's own.
+    config : Config
+        The run's configuration.
+    download : Download
+        The model that the order brings.
+    edge : str
+        Who ordered.
+    root_round, edge_round : int
+        The order's.
+    pruning : str
+        JSON of the pruning that made the present structure; or null.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        download: Download,
+        *,
+        edge: str,
+        root_round: int,
+        edge_round: int,
+        pruning: str,
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.download = download
+        self.edge = edge
+        self.edge_round = edge_round
+        self.pruning = pruning
+        self.starts = [(r - 1) * config.topology.edge_rounds for r in restarts(config.checkpoint, root_round)]
+        self._decoded: PackedModel | None = None
+
+    @property
+    def structure(self) -> Structure:
+        """The whole network's."""
+        return self.download.structure
+
+    # --- down ---
+
+    def receive(self) -> PackedModel:
+        """Make the whole network of what came and of the client's own parts.
+
+        Raises
+        ------
+        MissingStateError
+            If the client does not have its own parts, or the model that a change counts from.
+        StructureError
+            If the network is larger than the configured one.
+        CodecError
+            If what came cannot be decoded.
+        """
+        check_size(self.structure, self.config.model)
+        decoded = self._decoded = self.download.model.decode(self._base())
+        personal = self._personal
+        if not personal:
+            return decoded
+        own = self.restore("own", restrict(self.structure, personal))
+        if self.download.whole:
+            return decoded if own is None else decoded.overlay(own)
+        if own is None:
+            raise MissingStateError(f"no {' and '.join(personal)} of this client's own for {self.structure.id}")
+        return zeros(self.structure).overlay(decoded).overlay(own)
+
+    @property
+    def received(self) -> PackedModel:
+        """What came of the parts that travel."""
+        assert self._decoded is not None  # after `receive`
+        return self._decoded.select(restrict(self.structure, self.download.shared))
+
+    @property
+    def _personal(self) -> Parts:
+        return tuple(part for part in PARTS if part not in self.download.shared)
+
+    def _base(self) -> PackedModel | None:
+        if self.download.base is None:
+            return None
+        for state in self._store(f"received/{self.edge}", self.edge).restore(self.edge_round):
+            if state.round == self.download.base:
+                return _packed(state.tensors, self.download.model.structure)
+        raise MissingStateError(
+            f"no model of {self.edge}'s edge round {self.download.base}, from which the change counts"
+        )
+
+    # --- up ---
+
+    def report(self, trained: PackedModel, reports: Parts) -> CodedModel:
+        """Code what is to be reported, and keep what the next rounds need."""
+        codec = self.config.codec.access
+        shared = restrict(self.structure, self.download.shared)
+        model = trained.select(restrict(self.structure, reports))
+        residual = self.restore("residual", shared) if codec.up.error_feedback else None
+        coded, rest = upload(
+            model, self.received, codec.up, None if residual is None else residual.select(model.structure)
+        )
+        if rest is not None:
+            self.keep("residual", (zeros(shared) if residual is None else residual).overlay(rest))
+        if self._personal:
+            self.keep("own", trained.select(restrict(self.structure, self._personal)))
+        if codec.down.of == "change":
+            self._save(f"received/{self.edge}", self.edge, self.received)
+        if self.config.objective.contrastive:
+            self.keep("previous", trained)
+        return coded
+
+    # --- control variates ---
+
+    def control(self, structure: Structure) -> PackedModel:
+        """c_k: zeros at first. All edge rounds of a root round start from the one before it."""
+        return self.restore("control", structure, own_edge=False) or zeros(structure)
+
+    def report_control(self, c_k: PackedModel, new: PackedModel, reports: Parts) -> CodedModel:
+        """Code the change of c_k, of the reported parts, and keep c_k as whoever decodes the change knows it."""
+        reported = restrict(self.structure, reports)
+        before = c_k.select(reported).vector
+        coded = code(PackedModel(reported, new.select(reported).vector - before), plain(self.config.codec.access.up))
+        self._save("control", "", c_k.overlay(PackedModel(reported, before + coded.decode().vector)))
+        return coded
+
+    # --- states ---
+
+    def restore(self, kind: str, structure: Structure, own_edge: bool = True) -> PackedModel | None:
+        """Give the newest state that this round may start from, pruned like the network; None if there is none."""
+        for state in self._store(kind, self.edge if own_edge else "").restore(self.edge_round):
+            tensors = state.tensors
+            if state.structure != self.structure.id:
+                tensors = prune_tensors(tensors, state.structure, self.config.model, self.pruning)
+            if {name: tuple(tensor.shape) for name, tensor in tensors.items()} == structure.shapes:
+                return _packed(tensors, structure)
+        return None
+
+    def keep(self, kind: str, model: PackedModel) -> None:
+        """Write the state after this round."""
+        self._save(kind, self.edge, model)
+
+    def _save(self, kind: str, source: str, model: PackedModel) -> None:
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in model.arrays()}
+        self._store(kind, source).save(self.edge_round, tensors, self.structure.id)
+
+    def _store(self, kind: str, source: str) -> StateStore:
+        return StateStore(self.folder / kind, self.starts, source)
+
+
+def zeros(structure: Structure) -> PackedModel:
+    """Make a network of zeros."""
+    return PackedModel(structure, np.zeros(structure.size, np.float32))
+
+
+def _packed(tensors: dict[str, torch.Tensor], structure: Structure) -> PackedModel:
+    return PackedModel(structure, np.concatenate([tensors[name].numpy().ravel() for name, _ in structure.tensors]))

@@ -1,0 +1,8 @@
+"""The types of messages, as Flower routes them to the apps' functions."""
+
+REGISTER = "query.register"
+TRAIN = "train"
+LOCAL = "train.local"  # a model of each client's own, for the root's auxiliary images
+DRAW = "evaluate"  # images that each client's model draws
+FETCH = "query.fetch"  # the root fetches from an edge what one client gave
+END = "query.end"  # the root tells its edges that the run is over

@@ -1,0 +1,150 @@
+"""What an edge keeps from round to round on its own disk, and makes of what it receives.
+
+=============  =========================================================================================
+kept           where it is needed
+=============  =========================================================================================
+``received``   what the root sent last: the parts that never travel, and what changes count from
+``reference``  what the clients were sent last (`codec.access.down.of=change`)
+``residual``   what rounding took away from the last message up (`codec.backbone.up.error_feedback`)
+=============  =========================================================================================
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common.codec import CodedModel
+from common.config import Config
+from common.errors import FedPhDError
+from common.exchange import PARTS, SHARED, restrict
+from common.lineage import prune_tensors, write_pruning
+from common.links import Download, Reference, upload
+from common.model import check_size
+from common.packing import PackedModel
+from common.state_store import State, StateStore, restarts
+from common.structure import Structure
+
+
+class MissingModelError(FedPhDError):
+    """The edge does not have the model that the root's message builds on; the root then sends the whole one."""
+
+
+class EdgeKeeper:
+    """What one edge keeps, for one root round.
+
+    Parameters
+    ----------
+    folder : Path
+        The edge's own.
+    config : Config
+        The run's configuration.
+    edge : str
+        The edge's id.
+    root_round : int
+        The present root round, from 1.
+    pruning : str
+        As in `RoundOrder`.
+    """
+
+    def __init__(
+        self, folder: Path, config: Config, edge: str, root_round: int, pruning: str = write_pruning(None)
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.edge = edge
+        self.root_round = root_round
+        self.pruning = pruning
+        self._root_rounds = restarts(config.checkpoint, root_round)
+
+    def receive(self, download: Download, keep: bool = True) -> PackedModel:
+        """Make the whole network of what came and of what is here, and keep it if later messages may build on it.
+
+        Raises
+        ------
+        MissingModelError
+            If the edge does not have what the message builds on.
+        StructureError
+            If the network is larger than the configured one.
+        CodecError
+            If what came cannot be decoded.
+        """
+        check_size(download.structure, self.config.model)
+        before = None if download.whole and not download.model.change else self._before(download)
+        base = before.select(download.model.structure) if before is not None and download.model.change else None
+        decoded = download.model.decode(base)
+        model = decoded if before is None else before.overlay(decoded)
+        if keep and (download.shared != PARTS or self.config.backbone.down.of == "change"):
+            self._save("received", self._root_rounds, self.root_round, model)
+        return model
+
+    def report(self, model: PackedModel, received: PackedModel) -> CodedModel:
+        """Code the edge's model for the root, of the parts that travel, and keep what rounding took away.
+
+        Parameters
+        ----------
+        model, received : PackedModel
+            The whole networks that the edge has, and that the root sent.
+        """
+        codec, whole = self.config.backbone.up, model.structure
+        shared = restrict(whole, SHARED[self.config.exchange.kind])
+        residual = self._residual(shared, whole) if codec.error_feedback else None
+        coded, rest = upload(model.select(shared), received.select(shared), codec, residual)
+        if rest is not None:
+            self._save("residual", self._root_rounds, self.root_round, rest, whole.id)
+        return coded
+
+    def _residual(self, structure: Structure, whole: Structure) -> PackedModel | None:
+        """Give what rounding took away from the last message, pruned like the network."""
+        for state in self._store("residual", self._root_rounds).restore(self.root_round):
+            tensors = state.tensors
+            if state.structure != whole.id:
+                tensors = prune_tensors(tensors, state.structure, self.config.model, self.pruning)
+            if {name: tuple(tensor.shape) for name, tensor in tensors.items()} == structure.shapes:
+                return _packed(replace(state, tensors=tensors), structure)
+        return None
+
+    def reference(self, edge_round: int, structure: Structure) -> Reference | None:
+        """Give what the clients were sent before an edge round; None if it was of another structure."""
+        if self.config.codec.access.down.of == "weights":
+            return None
+        found = self._newest("reference", self._edge_rounds, edge_round, structure)
+        return None if found is None else Reference(found.round, _packed(found, structure))
+
+    def keep_reference(self, edge_round: int, sent: PackedModel) -> None:
+        """Keep what the clients were sent in an edge round, where the next one's changes count from it."""
+        if self.config.codec.access.down.of == "change":
+            self._save("reference", self._edge_rounds, edge_round, sent)
+
+    @property
+    def _edge_rounds(self) -> list[int]:
+        return [(root_round - 1) * self.config.topology.edge_rounds for root_round in self._root_rounds]
+
+    def _before(self, download: Download) -> PackedModel:
+        """Find the whole model of which parts, or a change, came."""
+        for state in self._store("received", self._root_rounds).restore(self.root_round):
+            if download.base in (None, state.round) and state.structure == download.structure.id:
+                return _packed(state, download.structure)
+        what = "" if download.base is None else f" of root round {download.base}"
+        raise MissingModelError(f"{self.edge} has no model{what} of structure {download.structure.id}")
+
+    def _newest(self, kind: str, starts: Sequence[int], round: int, structure: Structure) -> State | None:
+        state = next(self._store(kind, starts).restore(round), None)
+        return state if state is not None and state.structure == structure.id else None
+
+    def _save(
+        self, kind: str, starts: Sequence[int], round: int, model: PackedModel, structure: str | None = None
+    ) -> None:
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in model.arrays()}
+        self._store(kind, starts).save(round, tensors, structure or model.structure.id)
+
+    def _store(self, kind: str, starts: Sequence[int]) -> StateStore:
+        return StateStore(self.folder / kind, starts, self.edge)
+
+
+def _packed(state: State, structure: Structure) -> PackedModel:
+    return PackedModel(
+        structure, np.concatenate([state.tensors[name].numpy().ravel() for name, _ in structure.tensors])
+    )

@@ -1,0 +1,92 @@
+"""The average of an edge round, part by part over the clients that reported it."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from common.aggregation import OrderedAverage
+from common.exchange import Parts, averaged_groups, restrict
+from common.packing import PackedModel
+from common.structure import Structure
+
+
+class PartsAverage:
+    """Averages what clients report; a context manager, which removes its files.
+
+    Parameters
+    ----------
+    kind : str
+        `exchange.kind`.
+    reports : Mapping[str, tuple[str, ...]]
+        The parts that each client is to report, in the order of summation.
+    spool : Path
+        Folder for updates that come before their turn.
+    """
+
+    def __init__(self, kind: str, reports: Mapping[str, Parts], spool: Path) -> None:
+        self._averages: dict[Parts, OrderedAverage] = {}
+        for group in averaged_groups(kind):
+            members = [client for client, parts in reports.items() if set(group) <= set(parts)]
+            self._averages[group] = OrderedAverage(members, spool / "-".join(group))
+        self._members: dict[Parts, int] = dict.fromkeys(self._averages, 0)
+        self._reports = reports
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        for average in self._averages.values():
+            self._stack.enter_context(average)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add(self, client: str, model: PackedModel, weight: float) -> None:
+        """Count a client's parts in.
+
+        Parameters
+        ----------
+        client : str
+            Who reports; each client counts once.
+        model : PackedModel
+            The reported parts.
+        weight : float
+            Of the client.
+        """
+        for group, average in self._averages.items():
+            if set(group) <= set(self._reports[client]):
+                average.add(client, model.select(restrict(model.structure, group)).vector, weight)
+                self._members[group] += 1
+
+    def result(self, before: PackedModel) -> PackedModel:
+        """Replace the averaged parts of `before`; a part that nobody reported stays.
+
+        Raises
+        ------
+        WeightError
+            If all members of an average weigh nothing.
+        """
+        model = before
+        for group, average in self._averages.items():
+            if self._members[group]:
+                model = model.overlay(PackedModel(restrict(before.structure, group), average.result()))
+        return model
+
+    def sum(self, structure: Structure) -> PackedModel | None:
+        """Sum what the members gave, weighted; None if nobody gave anything.
+
+        Parameters
+        ----------
+        structure : Structure
+            Of all parts that travel; what nobody gave is zero.
+        """
+        if not any(self._members.values()):
+            return None
+        model = PackedModel(structure, np.zeros(structure.size, np.float32))
+        for group, average in self._averages.items():
+            vector = average.sum()
+            if vector is not None:
+                model = model.overlay(PackedModel(restrict(structure, group), vector))
+        return model

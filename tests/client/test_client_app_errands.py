@@ -1,0 +1,121 @@
+"""The real ClientApp on errands: training a local model, and drawing images."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from asking import ask, settings, start_of, train_order, update_of
+from flwr.app import Message, RecordDict
+from helpers import download
+
+from client.local_data import local_data
+from common.config import Config
+from common.diffusion import Diffusion
+from common.exchange import PARTS, SHARED, Parts
+from common.messages import DRAW, LOCAL, TRAIN, ClientErrand, ClientUpdate, Drawing
+from common.model import rebuild_unet
+from common.packing import PackedModel, unpack
+from common.sampling import draw
+
+QUICK = ["diffusion.sampler_steps=2"]
+LOCALLY = ["correction=each_round", "correction.local_epochs=3"]
+
+
+@pytest.fixture(scope="module")
+def start() -> PackedModel:
+    return start_of(settings())
+
+
+def errand(
+    model: PackedModel, kind: str = "full", parts: Parts = PARTS, root_round: int = 0, images: int = 0
+) -> RecordDict:
+    """Ask as an edge does after `root_round` root rounds of two edge rounds."""
+    down = download(model, parts, SHARED[kind])
+    return ClientErrand(down, "edge-0", root_round + 1, 2 * root_round, images).write()
+
+
+# --- local models -----------------------------------------------------------------------------------
+
+
+def local(config: Config, folder: Path, content: RecordDict, start: PackedModel) -> ClientUpdate:
+    reply = ask(config, folder, content, LOCAL, 1)[1]
+    assert not reply.has_error(), reply.error.reason
+    return replace(ClientUpdate.read(reply.content, start.structure), seconds=0.0)
+
+
+def test_a_local_model(tmp_path: Path, start: PackedModel) -> None:
+    config = settings(*LOCALLY)
+    update = local(config, tmp_path, errand(start), start)
+    images = len(local_data(config, 0).images)
+    assert (update.client, update.samples, update.control) == ("client-0", images, None)
+    assert update.steps == 3 * -(-images // config.training.batch_size)
+    assert update.model.decode().hash != start.hash
+
+
+def test_a_local_model_follows_from_seed_and_start_alone(tmp_path: Path, start: PackedModel) -> None:
+    """Whatever round the run is in, whatever the client did before, and whatever else the method adds."""
+    config = settings(*LOCALLY)
+    first = local(config, tmp_path, errand(start), start)
+    ask(config, tmp_path, train_order(start, 0).write(), TRAIN, 1)
+    later = local(config, tmp_path, errand(start, root_round=1), start)
+    assert replace(later, edge_round=0) == first
+    terms = ["objective=control_variates", "objective.contrastive=1", "objective.proximal=9", "objective.sparsity=1"]
+    assert local(settings(*LOCALLY, *terms), tmp_path / "other", errand(start), start) == first
+    assert local(settings(*LOCALLY, "seed=1"), tmp_path / "seed", errand(start), start).model != first.model
+
+
+def test_a_local_model_is_sent_as_weights_of_at_least_8_bits(tmp_path: Path, start: PackedModel) -> None:
+    update = local(settings(*LOCALLY, "codec=int4"), tmp_path, errand(start), start)
+    assert (update.model.kind, update.model.change) == ("int8", False)
+    exact = local(settings(*LOCALLY), tmp_path, errand(start), start).model.decode().vector
+    assert 0 < np.abs(update.model.decode().vector - exact).max() < np.abs(exact).max() / 127
+
+
+# --- images -----------------------------------------------------------------------------------------
+
+
+def drawn(config: Config, folder: Path, content: RecordDict, images: int) -> Drawing:
+    reply = ask(config, folder, content, DRAW, 1)[1]
+    assert not reply.has_error(), reply.error.reason
+    return Drawing.read(reply.content, (images, 1, 8, 8))
+
+
+def by_root(config: Config, model: PackedModel, images: int) -> np.ndarray:
+    unet = rebuild_unet(config.model, model.structure)
+    unet.load_state_dict(unpack(model))
+    return draw(unet, Diffusion(config.diffusion), images, seed=config.seed, batch_size=64, device=unet.device)
+
+
+def test_a_client_draws_with_what_it_was_sent(tmp_path: Path, start: PackedModel) -> None:
+    config = settings(*QUICK)
+    drawing = drawn(config, tmp_path, errand(start, images=3), 3)
+    assert drawing.client == "client-0"
+    np.testing.assert_array_equal(drawing.images, by_root(config, start, 3))
+
+
+def test_a_client_draws_with_its_own_parts(tmp_path: Path, start: PackedModel) -> None:
+    config = settings(*QUICK, "exchange=udec", "training.keep_optimizer=false")
+    order = train_order(start, 1, "udec")
+    whole = replace(order, reports=PARTS, download=replace(order.download, shared=PARTS))
+    ask(config, tmp_path, order.write(), TRAIN, 1)
+    own = update_of(ask(config, tmp_path / "else", whole.write(), TRAIN, 1)[1], whole).model.decode()
+    # Of what is sent now only the decoder counts.
+    sent = PackedModel(start.structure, start.vector * np.float32(0.5))
+    expected = own.overlay(download(sent, SHARED["udec"]).model.decode())
+    for parts in (PARTS, SHARED["udec"]):
+        drawing = drawn(config, tmp_path, errand(sent, "udec", parts, root_round=1, images=2), 2)
+        np.testing.assert_array_equal(drawing.images, by_root(config, expected, 2))
+
+
+def reply_to(kind: str, parts: Parts, folder: Path, start: PackedModel) -> Message:
+    content = errand(start, kind, parts, root_round=1, images=2)
+    return ask(settings(*QUICK, f"exchange={kind}"), folder, content, DRAW, 1)[1]
+
+
+def test_a_client_that_never_trained_draws_with_all_that_was_sent(tmp_path: Path, start: PackedModel) -> None:
+    config = settings(*QUICK, "exchange=udec")
+    drawing = Drawing.read(reply_to("udec", PARTS, tmp_path, start).content, (2, 1, 8, 8))
+    np.testing.assert_array_equal(drawing.images, by_root(config, start, 2))
+    refused = reply_to("udec", SHARED["udec"], tmp_path, start)
+    assert "MissingStateError" in refused.error.reason

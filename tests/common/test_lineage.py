@@ -1,0 +1,156 @@
+"""What belongs to the network before a pruning loses the same channels; and what a pruning reads like."""
+
+import json
+import re
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.config import ModelConfig
+from common.exchange import BOTTLENECK, DECODER, ENCODER, Parts, restrict
+from common.lineage import prune_tensors, read_pruning, write_pruning
+from common.model import build_unet, dense_structure
+from common.packing import pack
+from common.pruning import Pruning, prune, prune_like
+from common.structure import Structure
+
+NETWORKS = {
+    "unet2d": ModelConfig(
+        name="small",
+        network="unet2d",
+        autoencoder=None,
+        unet={
+            "sample_size": 8,
+            "in_channels": 1,
+            "out_channels": 1,
+            "layers_per_block": 1,
+            "block_out_channels": [16, 32],
+            "norm_num_groups": 4,
+            "attention_head_dim": 8,
+            "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+            "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+        },
+    ),
+    "convnext": ModelConfig(
+        name="convnext",
+        network="convnext",
+        autoencoder=None,
+        unet={"sample_size": 8, "in_channels": 1, "out_channels": 1, "dim": 8, "dim_mults": [1, 2]}
+        | {"attention_heads": 2, "attention_head_dim": 8},
+    ),
+}
+MODEL = NETWORKS["unet2d"]
+DENSE = dense_structure(MODEL)
+PRUNING = Pruning(0.3, DENSE.id, (("conv_in", True, (0, 3)), ("mid_block.resnets.0.conv1", False, ())))
+SOUND = {"ratio": 0.3, "structure": DENSE.id, "history": [["conv_in", True, [0, 3]]]}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def pruned(request: pytest.FixtureRequest) -> tuple[ModelConfig, Pruning, Structure]:
+    """Prune a network: its options, what was removed, the structure that is left."""
+    model = NETWORKS[request.param]
+    narrower, pruning = prune(build_unet(model, seed=0), 0.25)
+    return model, pruning, Structure.of(narrower.state_dict())
+
+
+# --- tensors ----------------------------------------------------------------------------------------
+
+
+def test_a_whole_network_is_pruned_as_another_of_its_structure(pruned: tuple[ModelConfig, Pruning, Structure]) -> None:
+    model, pruning, _ = pruned
+    other = build_unet(model, seed=1)  # e.g. a client's last local model
+    dense = Structure.of(other.state_dict()).id
+    tensors = prune_tensors(other.state_dict(), dense, model, write_pruning(pruning))
+    assert pack(tensors).hash == pack(prune_like(other, pruning).state_dict()).hash
+
+
+@pytest.mark.parametrize("parts", [(ENCODER,), (BOTTLENECK,), (DECODER,), (ENCODER, BOTTLENECK)])
+def test_some_parts_are_pruned_as_in_the_whole_network(
+    pruned: tuple[ModelConfig, Pruning, Structure], parts: Parts
+) -> None:
+    model, pruning, narrow = pruned
+    other = build_unet(model, seed=1)
+    own = restrict(dense_structure(model), parts)
+    state = {name: tensor for name, tensor in other.state_dict().items() if name in own.shapes}
+    tensors = prune_tensors(state, dense_structure(model).id, model, write_pruning(pruning))
+    assert Structure.of(tensors) == restrict(narrow, parts)
+    whole = pack(prune_like(other, pruning).state_dict())
+    assert pack(tensors).hash == whole.select(restrict(narrow, parts)).hash
+
+
+def test_what_is_no_network_is_pruned_like_one(pruned: tuple[ModelConfig, Pruning, Structure]) -> None:
+    """Control variates and rounding errors: of the tensors' shapes, perhaps not finite, and left as they are."""
+    model, pruning, narrow = pruned
+    dense = dense_structure(model)
+    numbers = np.arange(dense.size, dtype=np.float32)
+    numbers[::7] = np.nan
+    offsets = np.cumsum([0, *(int(np.prod(shape)) for _, shape in dense.tensors)])
+    state = {
+        name: torch.from_numpy(numbers[start : start + int(np.prod(shape))].reshape(shape))
+        for (name, shape), start in zip(dense.tensors, offsets[:-1], strict=True)
+    }
+    before = {name: tensor.clone() for name, tensor in state.items()}
+    tensors = prune_tensors(state, dense.id, model, write_pruning(pruning))
+    assert Structure.of(tensors) == narrow
+    for name, tensor in tensors.items():  # what stays are numbers of the same tensor
+        assert np.isin(tensor[~tensor.isnan()].numpy(), before[name].numpy()).all()
+    assert all(torch.equal(state[name].nan_to_num(-1.0), before[name].nan_to_num(-1.0)) for name in state)
+
+
+def test_tensors_of_another_network_give_nothing() -> None:
+    _, pruning = prune(build_unet(MODEL, seed=0), 0.25)
+    text, state = write_pruning(pruning), build_unet(MODEL, seed=1).state_dict()
+    assert prune_tensors(state, DENSE.id, MODEL, text).keys() == state.keys()
+    assert prune_tensors({}, DENSE.id, MODEL, text) == {}
+    assert prune_tensors(state, DENSE.id, MODEL, "null") == {}  # nothing was pruned
+    assert prune_tensors(state, "0123456789abcdef", MODEL, text) == {}  # they belong to another network
+    assert prune_tensors(state | {"more": torch.zeros(1)}, DENSE.id, MODEL, text) == {}
+    other = json.dumps(json.loads(text) | {"structure": "0123456789abcdef"})
+    assert prune_tensors(state, DENSE.id, MODEL, other) == {}  # another network was pruned
+    assert prune_tensors(state, DENSE.id, NETWORKS["convnext"], text) == {}
+
+
+# --- the text ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pruning", [None, PRUNING, Pruning(0.5, "s", ())])
+def test_a_pruning_reads_back(pruning: Pruning | None) -> None:
+    assert read_pruning(write_pruning(pruning)) == pruning
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [],
+        3,
+        SOUND | {"ratio": "half"},
+        SOUND | {"ratio": None},
+        SOUND | {"structure": 7},
+        SOUND | {"history": None},
+        SOUND | {"history": [["conv_in", True]]},
+        SOUND | {"history": [["conv_in", True, [0.5]]]},
+        SOUND | {"history": [["conv_in", True, ["x" * 9999]]]},
+        SOUND | {"history": [[7, True, [0]]]},
+        {key: value for key, value in SOUND.items() if key != "history"},
+    ],
+)
+def test_other_json_is_no_pruning(changed: object) -> None:
+    with pytest.raises(ValueError, match=re.compile("^not a pruning: .{1,200}$")):
+        read_pruning(json.dumps(changed))
+
+
+@pytest.mark.parametrize("text", ["", "nul", "{", "[" * 100_000, "NaN", "\ud800"])
+def test_other_text_is_no_pruning(text: str) -> None:
+    with pytest.raises(ValueError):
+        read_pruning(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+def test_no_text_raises_anything_else(text: str) -> None:
+    with suppress(ValueError):
+        assert read_pruning(text) is None

@@ -1,0 +1,113 @@
+"""What the root writes down: each round once, with what its method has to show."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord
+from helpers import events, packed, small_config
+
+from common.ledger import Ledger, read_lines
+from common.links import Reference
+from common.messages import Drawing
+from common.model import build_unet
+from common.packing import pack
+from common.traffic import Traffic
+from server import checkpoint
+from server.recorder import Recorder
+from server.state import GlobalState, RoundSummary
+from server.structure import StructureSchedule
+
+START = pack(build_unet(small_config().model, 0).state_dict())
+QUICK = ["diffusion.sampler_steps=1", "evaluation.grid_images=4"]
+
+
+class Site:
+    """A recorder, and the clients' drawings that it asks for."""
+
+    def __init__(self, folder: Path, *overrides: str, committed: int = 0) -> None:
+        self.config = small_config(*QUICK, *overrides)
+        self.folder, self.ledger = folder, Ledger(folder / "ledger.jsonl")
+        self.state = GlobalState(committed, START)
+        self.asked: list[tuple[int, int]] = []
+        schedule = StructureSchedule(self.config, self.ledger)
+        self.recorder = Recorder(self.config, self.state, schedule, self.ledger, folder, self.drawings)
+
+    def drawings(self, images: int) -> Iterator[Drawing]:
+        self.asked.append((self.state.round, images))
+        for client in ("client-0", "client-2"):
+            yield Drawing(client, np.zeros((images, 1, 8, 8), np.uint8))
+
+    def commit(self) -> dict[str, object]:
+        self.state.round += 1
+        return self.recorder.record()
+
+    @property
+    def lines(self) -> list[dict[str, object]]:
+        return list(read_lines(self.folder / "metrics.jsonl"))
+
+
+def test_each_round_is_written_down_once(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    first = site.recorder.record()
+    assert (first["round"], site.recorder.record(), site.recorder(0, ArrayRecord())) == (0, {}, {})
+    site.commit()
+    assert [line["round"] for line in site.lines] == [0, 1]
+    assert [event["round"] for event in events(site.ledger, "checkpoint")] == [0, 1]
+    assert checkpoint.load(tmp_path / "checkpoints").round == 1
+
+
+def test_a_resumed_run_does_not_repeat_the_round_that_it_goes_on_from(tmp_path: Path) -> None:
+    site = Site(tmp_path, committed=1)
+    assert site.recorder.record() == {}
+    assert site.commit()["round"] == 2
+    assert [line["round"] for line in site.lines] == [2]
+
+
+def test_a_line_tells_what_crossed_each_hop(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.state.count("access_up", Traffic(3, 40, 80))
+    site.state.count("access_up", Traffic(1, 2, 4))
+    site.state.latest = RoundSummary(0.25, 3, 120)
+    site.state.round = 1
+    record = site.recorder(1, ArrayRecord())
+    [line] = site.lines
+    assert (line["access_up_messages"], line["access_up_parameters"], line["access_up_bytes"]) == (4, 42, 84)
+    assert (line["backbone_down_messages"], line["backbone_down_bytes"]) == (0, 0)
+    assert (line["loss"], line["clients"], line["samples"], line["edge_rounds"]) == (0.25, 3, 120, 2)
+    assert line["parameters"] == START.structure.size
+    assert record["access_up_bytes"] == 84
+
+
+def test_a_global_model_draws_itself(tmp_path: Path) -> None:
+    site = Site(tmp_path, "rounds=3")
+    site.recorder.record()
+    site.commit()
+    assert site.asked == []
+    assert (tmp_path / "samples" / "round_0001.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["udec", "ulatdec"])
+def test_where_there_is_no_global_model_the_clients_draw(tmp_path: Path, kind: str) -> None:
+    """Before the first round everybody has the same network; later each has its own."""
+    site = Site(tmp_path, f"exchange={kind}", "rounds=5", "evaluation.every=2")
+    site.recorder.record()
+    for _ in range(5):
+        site.commit()
+    assert site.asked == [(2, 4), (4, 4), (5, 4)]  # each second round, and the last
+    assert sorted(file.name for file in (tmp_path / "samples").iterdir()) == [
+        f"round_{number:04d}.png" for number in (0, 2, 4, 5)
+    ]
+
+
+def test_checkpoints_hold_the_whole_state(tmp_path: Path) -> None:
+    site = Site(tmp_path, "checkpoint.every=2", "rounds=3")
+    site.recorder.record()
+    site.state.reference, site.state.losses = Reference(1, packed(1.0)), [0.5]
+    for _ in range(3):
+        site.commit()
+    assert [event["round"] for event in events(site.ledger, "checkpoint")] == [0, 2, 3]
+    loaded = checkpoint.load(tmp_path / "checkpoints")
+    assert loaded.reference is not None
+    assert (loaded.reference.round, loaded.reference.model.hash, loaded.losses) == (1, packed(1.0).hash, [0.5])
