@@ -197,7 +197,7 @@ def test_a_client_that_fails_is_left_out(tmp_path: Path) -> None:
     run = run_of(tmp_path, "exchange=udec", start=NETWORK, failing=(0, 3))
     assert [drawing.client for drawing in run.errands().drawings(2)] == ["client-1", "client-2"]
     lost = events(run.ledger, "lost")
-    assert [(one["node"], one["peer"], one["task"]) for one in lost] == [
+    assert sorted((one["node"], one["peer"], one["task"]) for one in lost) == [  # edges work at once
         ("edge-0", "client-0", "draw"),
         ("edge-1", "client-3", "draw"),
     ]
