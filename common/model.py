@@ -171,6 +171,11 @@ def refresh_widths(unet: UNet) -> None:
 
     Up- and downsampling assert their number of channels; attention notes the scale 1/sqrt(d) and
     its inner width, which some attention processors use.
+
+    Raises
+    ------
+    StructureError
+        If an attention has fewer channels than heads.
     """
     for module in unet.modules():
         if isinstance(module, Upsample2D | Downsample2D) and isinstance(module.conv, nn.Conv2d):
@@ -179,7 +184,10 @@ def refresh_widths(unet: UNet) -> None:
             module.query_dim, module.cross_attention_dim = module.to_q.in_features, module.to_k.in_features
             module.inner_dim, module.inner_kv_dim = module.to_q.out_features, module.to_k.out_features
             module.out_dim = module.to_out[0].out_features
-            module.scale = (module.inner_dim // module.heads) ** -0.5
+            width = module.inner_dim // module.heads
+            if not width:
+                raise StructureError(f"attention with {module.heads} heads has {module.inner_dim} channels")
+            module.scale = width**-0.5
         elif isinstance(module, ResnetBlock2D):  # resamples its input without a convolution
             for resampler in filter(None, (module.upsample, module.downsample)):
                 resampler.channels = resampler.out_channels = module.norm1.num_channels

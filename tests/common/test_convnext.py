@@ -217,6 +217,12 @@ class TestCheckStructure:
         with pytest.raises(StructureError):
             check_structure(SMALL, Structure.of(build_unet(digits, 0).state_dict()))
 
+    def test_an_attention_with_fewer_channels_than_heads(self, small):
+        tensors = Structure.of(small.state_dict()).tensors
+        name, (_, inputs) = next((name, shape[:2]) for name, shape in tensors if name.endswith("to_q.weight"))
+        with pytest.raises(StructureError, match="attention with 4 heads has 1 channels"):
+            check_structure(SMALL, self.changed(small, **{name.replace(".", "_"): (1, inputs)}))
+
     @settings(max_examples=30, deadline=None)
     @given(st.data())
     def test_no_single_size_can_change_alone(self, small, data):
