@@ -9,7 +9,7 @@ from torch import Tensor
 
 from client.control_variates import ControlVariates
 from client.histogram import reported_counts
-from client.keeping import Keeper, zeros
+from client.keeping import Keeper
 from client.latents import training_set
 from client.local_data import local_data
 from client.network import network
@@ -174,7 +174,7 @@ def _control(unet: UNet, keeper: Keeper, order: TrainOrder) -> tuple[ControlVari
     if not keeper.config.objective.control_variates:
         return None, None
     c_k = keeper.control(keeper.received.structure)
-    c = zeros(c_k.structure) if order.control is None else order.control.decode()
+    c = PackedModel.zeros(c_k.structure) if order.control is None else order.control.decode()
     return ControlVariates(unet, unpack(c), unpack(c_k)), c_k
 
 

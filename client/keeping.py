@@ -15,14 +15,11 @@ After a pruning, what belongs to the wider network loses the same channels.
 
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from common.codec import CodedModel, code
 from common.config import Config
 from common.errors import FedPhDError
 from common.exchange import PARTS, Parts, restrict
-from common.lineage import prune_tensors
+from common.kept_models import keep_model, kept_model, newest_model
 from common.links import Download, plain, upload
 from common.model import check_size
 from common.packing import PackedModel
@@ -102,7 +99,7 @@ class Keeper:
             return decoded if own is None else decoded.overlay(own)
         if own is None:
             raise MissingStateError(f"no {' and '.join(personal)} of this client's own for {self.structure.id}")
-        return zeros(self.structure).overlay(decoded).overlay(own)
+        return PackedModel.zeros(self.structure).overlay(decoded).overlay(own)
 
     @property
     def received(self) -> PackedModel:
@@ -119,7 +116,7 @@ class Keeper:
             return None
         for state in self._store(f"received/{self.edge}", self.edge).restore(self.edge_round):
             if state.round == self.download.base:
-                return _packed(state.tensors, self.download.model.structure)
+                return kept_model(state, self.download.model.structure)
         raise MissingStateError(
             f"no model of {self.edge}'s edge round {self.download.base}, from which the change counts"
         )
@@ -136,7 +133,7 @@ class Keeper:
             model, self.received, codec.up, None if residual is None else residual.select(model.structure)
         )
         if rest is not None:
-            self.keep("residual", (zeros(shared) if residual is None else residual).overlay(rest))
+            self.keep("residual", (PackedModel.zeros(shared) if residual is None else residual).overlay(rest))
         if self._personal:
             self.keep("own", trained.select(restrict(self.structure, self._personal)))
         if codec.down.of == "change":
@@ -149,7 +146,7 @@ class Keeper:
 
     def control(self, structure: Structure) -> PackedModel:
         """c_k: zeros at first. All edge rounds of a root round start from the one before it."""
-        return self.restore("control", structure, own_edge=False) or zeros(structure)
+        return self.restore("control", structure, own_edge=False) or PackedModel.zeros(structure)
 
     def report_control(self, c_k: PackedModel, new: PackedModel, reports: Parts) -> CodedModel:
         """Code the change of c_k, of the reported parts, and keep c_k as whoever decodes the change knows it."""
@@ -163,30 +160,15 @@ class Keeper:
 
     def restore(self, kind: str, structure: Structure, own_edge: bool = True) -> PackedModel | None:
         """Give the newest state that this round may start from, pruned like the network; None if there is none."""
-        for state in self._store(kind, self.edge if own_edge else "").restore(self.edge_round):
-            tensors = state.tensors
-            if state.structure != self.structure.id:
-                tensors = prune_tensors(tensors, state.structure, self.config.model, self.pruning)
-            if {name: tuple(tensor.shape) for name, tensor in tensors.items()} == structure.shapes:
-                return _packed(tensors, structure)
-        return None
+        store = self._store(kind, self.edge if own_edge else "")
+        return newest_model(store, self.edge_round, structure, self.structure.id, self.config.model, self.pruning)
 
     def keep(self, kind: str, model: PackedModel) -> None:
         """Write the state after this round."""
         self._save(kind, self.edge, model)
 
     def _save(self, kind: str, source: str, model: PackedModel) -> None:
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in model.arrays()}
-        self._store(kind, source).save(self.edge_round, tensors, self.structure.id)
+        keep_model(self._store(kind, source), self.edge_round, model, self.structure.id)
 
     def _store(self, kind: str, source: str) -> StateStore:
         return StateStore(self.folder / kind, self.starts, source)
-
-
-def zeros(structure: Structure) -> PackedModel:
-    """Make a network of zeros."""
-    return PackedModel(structure, np.zeros(structure.size, np.float32))
-
-
-def _packed(tensors: dict[str, torch.Tensor], structure: Structure) -> PackedModel:
-    return PackedModel(structure, np.concatenate([tensors[name].numpy().ravel() for name, _ in structure.tensors]))

@@ -34,6 +34,11 @@ class PackedModel:
     structure: Structure
     vector: Vector
 
+    @classmethod
+    def zeros(cls, structure: Structure) -> "PackedModel":
+        """Make a network of zeros."""
+        return cls(structure, np.zeros(structure.size, np.float32))
+
     @property
     def hash(self) -> str:
         """SHA-256 over structure and numbers: equal for two models that are equal bit for bit."""

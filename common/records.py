@@ -18,6 +18,12 @@ class MessageError(ValueError):
     """A message that must not be used; the text says why."""
 
 
+def check_sender(name: str, asked: str) -> None:
+    """Refuse what comes from another than who was asked."""
+    if name != asked:
+        raise MessageError(f"comes from {shortened(name)}")
+
+
 def only(content: RecordDict, *names: str) -> None:
     """Refuse records other than the named ones."""
     if not set(content) <= set(names):

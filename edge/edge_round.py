@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from reprlib import repr as shortened
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -18,7 +17,7 @@ from common.links import Downlink, decode_control, decode_upload
 from common.messages import TRAIN, ClientUpdate, EdgeRound, RoundOrder, TrainOrder
 from common.packing import PackedModel
 from common.quorum import check_quorum
-from common.records import MessageError
+from common.records import MessageError, check_sender
 from common.traffic import NO_TRAFFIC, Traffic
 from common.weighting import member_weight
 from edge.membership import Membership
@@ -190,8 +189,7 @@ class EdgeRoundRunner:
 
     def _check(self, update: ClientUpdate, client: str, order: TrainOrder) -> ClientUpdate:
         """Refuse what answers another question than the one that was asked."""
-        if update.client != client:
-            raise MessageError(f"comes from {shortened(update.client)}")
+        check_sender(update.client, client)
         if update.edge_round != order.edge_round:
             raise MessageError(f"is for edge round {update.edge_round}, not {order.edge_round}")
         registered = self.membership.profiles[client].samples

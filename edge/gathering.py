@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from reprlib import repr as shortened
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -12,14 +11,12 @@ from common.config import Config
 from common.flower.exchange import Patience, exchange
 from common.hop_log import HopLog
 from common.links import Downlink
-from common.messages import DRAW, LOCAL, ClientErrand, ClientUpdate, Drawing, Errand, Fetch, Gathered
+from common.messages import DRAW, TASKS, ClientErrand, ClientUpdate, Drawing, Errand, Fetch, Gathered
 from common.model import pixel_shape
-from common.records import MessageError
+from common.records import MessageError, check_sender
 from common.traffic import NO_TRAFFIC, Traffic
 from edge.content_file import ContentFileError, read_content, write_content
 from edge.membership import Membership
-
-TASKS = {LOCAL: "local", DRAW: "draw"}  # names in the ledger, by the message's type
 
 
 class Gathering:
@@ -122,11 +119,11 @@ class Gathering:
         """Check what a client gave, and write it to the ledger."""
         if task == DRAW:
             drawing = Drawing.read(content, (order.images, *pixel_shape(self.config.model)))
-            _check_sender(drawing.client, client)
+            check_sender(drawing.client, client)
             self.log.crossed("accept", content, **where, payload_bytes=drawing.images.nbytes)
             return Traffic(1, 0, drawing.images.nbytes)
         update = ClientUpdate.read(content, order.download.structure)
-        _check_sender(update.client, client)
+        check_sender(update.client, client)
         if update.control is not None:
             raise MessageError("unasked change of control variates")
         if update.model.change:
@@ -137,8 +134,3 @@ class Gathering:
 
     def _file(self, task: str, root_round: int, client: str) -> Path:
         return self.folder / f"{TASKS.get(task, 'other')}.{root_round}.{Path(client).name}.safetensors"
-
-
-def _check_sender(name: str, client: str) -> None:
-    if name != client:
-        raise MessageError(f"comes from {shortened(name)}")

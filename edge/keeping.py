@@ -10,17 +10,14 @@ kept           where it is needed
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-import torch
 
 from common.codec import CodedModel
 from common.config import Config
 from common.errors import FedPhDError
 from common.exchange import PARTS, SHARED, restrict
-from common.lineage import prune_tensors, write_pruning
+from common.kept_models import keep_model, kept_model, newest_model
+from common.lineage import write_pruning
 from common.links import Download, Reference, upload
 from common.model import check_size
 from common.packing import PackedModel
@@ -77,7 +74,7 @@ class EdgeKeeper:
         decoded = download.model.decode(base)
         model = decoded if before is None else before.overlay(decoded)
         if keep and (download.shared != PARTS or self.config.backbone.down.of == "change"):
-            self._save("received", self._root_rounds, self.root_round, model)
+            keep_model(self._store("received", self._root_rounds), self.root_round, model, model.structure.id)
         return model
 
     def report(self, model: PackedModel, received: PackedModel) -> CodedModel:
@@ -90,33 +87,26 @@ class EdgeKeeper:
         """
         codec, whole = self.config.backbone.up, model.structure
         shared = restrict(whole, SHARED[self.config.exchange.kind])
-        residual = self._residual(shared, whole) if codec.error_feedback else None
+        store, now = self._store("residual", self._root_rounds), self.root_round
+        residual = None
+        if codec.error_feedback:
+            residual = newest_model(store, now, shared, whole.id, self.config.model, self.pruning)
         coded, rest = upload(model.select(shared), received.select(shared), codec, residual)
         if rest is not None:
-            self._save("residual", self._root_rounds, self.root_round, rest, whole.id)
+            keep_model(store, now, rest, whole.id)
         return coded
-
-    def _residual(self, structure: Structure, whole: Structure) -> PackedModel | None:
-        """Give what rounding took away from the last message, pruned like the network."""
-        for state in self._store("residual", self._root_rounds).restore(self.root_round):
-            tensors = state.tensors
-            if state.structure != whole.id:
-                tensors = prune_tensors(tensors, state.structure, self.config.model, self.pruning)
-            if {name: tuple(tensor.shape) for name, tensor in tensors.items()} == structure.shapes:
-                return _packed(replace(state, tensors=tensors), structure)
-        return None
 
     def reference(self, edge_round: int, structure: Structure) -> Reference | None:
         """Give what the clients were sent before an edge round; None if it was of another structure."""
         if self.config.codec.access.down.of == "weights":
             return None
         found = self._newest("reference", self._edge_rounds, edge_round, structure)
-        return None if found is None else Reference(found.round, _packed(found, structure))
+        return None if found is None else Reference(found.round, kept_model(found, structure))
 
     def keep_reference(self, edge_round: int, sent: PackedModel) -> None:
         """Keep what the clients were sent in an edge round, where the next one's changes count from it."""
         if self.config.codec.access.down.of == "change":
-            self._save("reference", self._edge_rounds, edge_round, sent)
+            keep_model(self._store("reference", self._edge_rounds), edge_round, sent, sent.structure.id)
 
     @property
     def _edge_rounds(self) -> list[int]:
@@ -126,7 +116,7 @@ class EdgeKeeper:
         """Find the whole model of which parts, or a change, came."""
         for state in self._store("received", self._root_rounds).restore(self.root_round):
             if download.base in (None, state.round) and state.structure == download.structure.id:
-                return _packed(state, download.structure)
+                return kept_model(state, download.structure)
         what = "" if download.base is None else f" of root round {download.base}"
         raise MissingModelError(f"{self.edge} has no model{what} of structure {download.structure.id}")
 
@@ -134,17 +124,5 @@ class EdgeKeeper:
         state = next(self._store(kind, starts).restore(round), None)
         return state if state is not None and state.structure == structure.id else None
 
-    def _save(
-        self, kind: str, starts: Sequence[int], round: int, model: PackedModel, structure: str | None = None
-    ) -> None:
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in model.arrays()}
-        self._store(kind, starts).save(round, tensors, structure or model.structure.id)
-
     def _store(self, kind: str, starts: Sequence[int]) -> StateStore:
         return StateStore(self.folder / kind, starts, self.edge)
-
-
-def _packed(state: State, structure: Structure) -> PackedModel:
-    return PackedModel(
-        structure, np.concatenate([state.tensors[name].numpy().ravel() for name, _ in structure.tensors])
-    )

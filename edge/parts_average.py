@@ -5,8 +5,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from common.aggregation import OrderedAverage
 from common.exchange import Parts, averaged_groups, restrict
 from common.packing import PackedModel
@@ -84,7 +82,7 @@ class PartsAverage:
         """
         if not any(self._members.values()):
             return None
-        model = PackedModel(structure, np.zeros(structure.size, np.float32))
+        model = PackedModel.zeros(structure)
         for group, average in self._averages.items():
             vector = average.sum()
             if vector is not None:

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from reprlib import repr as shortened
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -15,15 +14,13 @@ from common.flower.exchange import Patience, exchange
 from common.hop_log import HopLog
 from common.lineage import write_pruning
 from common.links import Downlink, Download, plain
-from common.messages import DRAW, FETCH, LOCAL, ClientUpdate, Drawing, Errand, Fetch, Gathered
+from common.messages import DRAW, FETCH, LOCAL, TASKS, ClientUpdate, Drawing, Errand, Fetch, Gathered
 from common.model import pixel_shape
 from common.packing import PackedModel
-from common.records import MessageError
+from common.records import MessageError, check_sender
 from common.topology import edge_timeout
 from server.registry import Registry
 from server.state import GlobalState
-
-NAMES = {LOCAL: "local", DRAW: "draw"}  # in the ledger, by the message's type
 
 
 class ErrandError(FedPhDError):
@@ -83,7 +80,7 @@ class Errands:
             try:
                 content = self.fetch(DRAW, client)
                 drawing = Drawing.read(content, shape)
-                _check_sender(drawing.client, client)
+                check_sender(drawing.client, client)
             except (ErrandError, MessageError) as error:
                 self.log.event("refuse", round=self.state.round, edge_round=None, peer=client, reason=str(error))
                 continue
@@ -175,7 +172,7 @@ class Errands:
 
     def where(self, task: str, peer: str) -> dict[str, object]:
         """Say for the ledger which errand this is."""
-        return {"round": self.state.round, "edge_round": None, "peer": peer, "task": NAMES[task]}
+        return {"round": self.state.round, "edge_round": None, "peer": peer, "task": TASKS[task]}
 
 
 class LocalModels:
@@ -212,7 +209,7 @@ class LocalModels:
         content = self.errands.fetch(LOCAL, client)
         try:
             update = ClientUpdate.read(content, self.start.structure)
-            _check_sender(update.client, client)
+            check_sender(update.client, client)
             if update.model.change:
                 raise MessageError("is a change where weights were asked for")
             model = update.model.decode()
@@ -224,8 +221,3 @@ class LocalModels:
         )
         self.errands.state.count("backbone_up", traffic)
         return model
-
-
-def _check_sender(name: str, client: str) -> None:
-    if name != client:
-        raise MessageError(f"comes from {shortened(name)}")

@@ -1,6 +1,6 @@
 """The configuration: its schema, and how it is composed, checked and carried to every process."""
 
-from common.config.load import compose, from_run_config, from_yaml, run_folder, to_run_config, to_yaml, validate
+from common.config.load import compose, from_run_config, from_yaml, leaves, run_folder, to_run_config, to_yaml, validate
 from common.config.schema import (
     EXACT,
     AssignmentConfig,
@@ -52,6 +52,7 @@ __all__ = [
     "compose",
     "from_run_config",
     "from_yaml",
+    "leaves",
     "run_folder",
     "to_run_config",
     "to_yaml",

@@ -5,7 +5,7 @@ config (whose values must be flat scalars), so every process of a run reads the 
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -93,6 +93,15 @@ def run_folder(run_config: Mapping[str, object], run_id: int) -> Path:
 def run_name(run_config: Mapping[str, object]) -> str:
     """Read the name of the training, the same after a resume, as the name of a folder and nothing above it."""
     return Path(str(run_config[RUN_ID_KEY])).name
+
+
+def leaves(tree: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield every setting of a plain tree with its dotted name."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
 
 
 def _dotted_key(tree: object, location: tuple[int | str, ...]) -> str:

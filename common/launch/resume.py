@@ -1,12 +1,11 @@
 """Going on with a run: it must be the same run."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from common.config import Config, from_yaml, validate
+from common.config import Config, from_yaml, leaves, validate
 from common.errors import SettingError
 from common.progress.figures import one_line
 
@@ -49,7 +48,7 @@ def from_resumed(tree: Any) -> Config | None:
         # Left open, it follows from the number of rounds, which may have grown since.
         tree["structure"]["sparse_rounds"] = before.structure.sparse_rounds
     now = validate(tree)
-    old, new = dict(_leaves(before.model_dump())), dict(_leaves(now.model_dump()))
+    old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first
         if old.get(key) != new.get(key) and not key.startswith(FREE) and not _may_grow(key, now):
             raise SettingError(key, new.get(key), f"the run to resume has {old.get(key)}; give the same settings again")
@@ -59,11 +58,3 @@ def from_resumed(tree: Any) -> Config | None:
 def _may_grow(key: str, now: Config) -> bool:
     """Whether more rounds change nothing in those that are over: a falling learning rate depends on their number."""
     return key == "rounds" and now.training.schedule == "constant"
-
-
-def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -22,7 +22,7 @@ message           from -> to         content
 
 from common.messages.errands import ClientErrand, Drawing, Errand, Fetch, Gathered
 from common.messages.models import content_bytes
-from common.messages.names import DRAW, END, FETCH, LOCAL, REGISTER, TRAIN
+from common.messages.names import DRAW, END, FETCH, LOCAL, REGISTER, TASKS, TRAIN
 from common.messages.orders import RoundOrder, TrainOrder
 from common.messages.registration import Profile, Roster
 from common.messages.updates import ClientUpdate, EdgeRound, EdgeUpdate
@@ -33,6 +33,7 @@ __all__ = [
     "FETCH",
     "LOCAL",
     "REGISTER",
+    "TASKS",
     "TRAIN",
     "ClientErrand",
     "ClientUpdate",

@@ -5,4 +5,5 @@ TRAIN = "train"
 LOCAL = "train.local"  # a model of each client's own, for the root's auxiliary images
 DRAW = "evaluate"  # images that each client's model draws
 FETCH = "query.fetch"  # the root fetches from an edge what one client gave
+TASKS = {LOCAL: "local", DRAW: "draw"}  # names of errands in the ledger
 END = "query.end"  # the root tells its edges that the run is over

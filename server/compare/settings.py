@@ -2,8 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from common.config import leaves
 
 Settings = Mapping[str, str]  # by dotted name, as text
 
@@ -43,7 +45,7 @@ def settings_of(config: Mapping[str, object]) -> Settings:
         Values as text by dotted name. Of `data.path` there is the last part only: the same images
         may lie elsewhere.
     """
-    found = {key: value for key, value in _leaves(config) if not _is_apart(key)}
+    found = {key: value for key, value in leaves(config) if not _is_apart(key)}
     if found.get("data.path"):
         found["data.path"] = Path(str(found["data.path"])).name
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}
@@ -111,14 +113,6 @@ def _in_short(row: Settings, keys: Sequence[str]) -> list[str]:
 
 def _names_choice(key: str) -> bool:
     return key.rpartition(".")[2] in NAMING
-
-
-def _leaves(tree: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value
 
 
 def _is_apart(key: str) -> bool:
