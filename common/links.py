@@ -171,9 +171,15 @@ def upload(
     return coded, PackedModel(model.structure, rest)
 
 
-def decode_upload(coded: CodedModel, sent: PackedModel) -> PackedModel:
-    """Decode what came up in answer to `sent`, which the answerer has as it is."""
-    return coded.decode(sent.select(coded.structure) if coded.change else None)
+def decode_upload(coded: CodedModel, sent: PackedModel, codec: CodecConfig) -> PackedModel:
+    """Decode what came up in answer to `sent`, which the answerer has as it is.
+
+    Raises
+    ------
+    CodecError
+        If it cannot be decoded, or is a change where `codec` sends weights, or the other way round.
+    """
+    return coded.decode(sent.select(coded.structure) if codec.of == "change" else None)
 
 
 def decode_control(coded: CodedModel, members: int = 1) -> PackedModel:

@@ -198,12 +198,9 @@ class EdgeRoundRunner:
         asked = self.config.objective.control_variates and order.final
         if (update.control is not None) != asked:
             raise MessageError(f"{'no' if asked else 'unasked'} change of control variates")
-        if update.model.change != (self.config.codec.access.up.of == "change") or getattr(
-            update.control, "change", False
-        ):
-            raise MessageError("is a change where weights were asked for, or the other way round")
         return update
 
     def _decode(self, update: ClientUpdate, downlink: Downlink) -> Sound:
         control = None if update.control is None else decode_control(update.control)
-        return Sound(update, decode_upload(update.model, downlink.sent), control)
+        model = decode_upload(update.model, downlink.sent, self.config.codec.access.up)
+        return Sound(update, model, control)

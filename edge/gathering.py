@@ -126,8 +126,6 @@ class Gathering:
         check_sender(update.client, client)
         if update.control is not None:
             raise MessageError("unasked change of control variates")
-        if update.model.change:
-            raise MessageError("is a change where weights were asked for")
         update.model.decode()  # the root must be able to
         facts = {"samples": update.samples, "loss": update.loss, "seconds": round(update.seconds, 3)}
         return self.log.crossed("accept", content, update.model, **where, **facts)

@@ -210,8 +210,6 @@ class LocalModels:
         try:
             update = ClientUpdate.read(content, self.start.structure)
             check_sender(update.client, client)
-            if update.model.change:
-                raise MessageError("is a change where weights were asked for")
             model = update.model.decode()
         except (MessageError, CodecError) as error:
             raise ErrandError(f"{client}'s local model cannot be used: {error}") from None

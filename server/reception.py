@@ -75,7 +75,7 @@ class Reception:
                 continue
             try:
                 update = self._check(EdgeUpdate.read(reply.content, shared), edge, root_round)
-                model = decode_upload(update.model, self.downlink.sent)
+                model = decode_upload(update.model, self.downlink.sent, self.config.backbone.up)
                 most = len(self.registry.profiles)
                 control = None if update.control is None else decode_control(update.control, most)
             except (MessageError, CodecError) as error:
@@ -103,8 +103,6 @@ class Reception:
             raise MessageError(f"has label fractions of {len(update.q)} classes, not {len(self.registry.classes)}")
         if update.control is not None and not self.config.objective.control_variates:
             raise MessageError("unasked change of control variates")
-        if update.model.change != (self.config.backbone.up.of == "change") or getattr(update.control, "change", False):
-            raise MessageError("is a change where weights were asked for, or the other way round")
         for one, assignment in zip(update.rounds, self.plan, strict=True):
             strangers = set(one.clients) - set(assignment[edge])
             most = sum(self.registry.profiles[client].samples for client in set(one.clients) - strangers)

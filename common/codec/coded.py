@@ -54,7 +54,7 @@ class CodedModel:
         Parameters
         ----------
         base : PackedModel, optional
-            What a change is added to; not looked at otherwise.
+            What a change is added to; None where weights are expected.
 
         Returns
         -------
@@ -64,14 +64,16 @@ class CodedModel:
         Raises
         ------
         CodecError
-            If the data have another length than the structure's, or numbers, scales or codes that cannot be.
+            If the data have another length than the structure's, or numbers, scales or codes that cannot be;
+            if it is a change without a base, or weights with one.
         ValueError
-            If a change comes without a base of its structure.
+            If the base has another structure.
         """
-        if not self.change:
-            return PackedModel(self.structure, self._numbers())
+        if self.change != (base is not None):
+            other = "a change where weights were" if self.change else "weights where a change was"
+            raise CodecError(f"is {other} asked for")
         if base is None:
-            raise ValueError("a change needs the base that it is added to")
+            return PackedModel(self.structure, self._numbers())
         _check_base(base, self.structure)
         with np.errstate(over="ignore"):
             vector = base.vector + self._numbers()

@@ -1,5 +1,6 @@
 """The configuration: its schema, and how it is composed, checked and carried to every process."""
 
+from common.config.identity import decides
 from common.config.load import compose, from_run_config, from_yaml, leaves, run_folder, to_run_config, to_yaml, validate
 from common.config.schema import (
     EXACT,
@@ -50,6 +51,7 @@ __all__ = [
     "WaysCodec",
     "WeightingConfig",
     "compose",
+    "decides",
     "from_run_config",
     "from_yaml",
     "leaves",

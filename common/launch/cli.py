@@ -94,6 +94,10 @@ def main() -> None:
         _fail(str(error), FAILED)
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_explain(error), BAD_SETTING)
+    except ValueError as error:
+        if "Config group override" not in str(error):  # Hydra's, of no class of its own
+            raise
+        _fail(_explain(error), BAD_SETTING)
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}", FAILED)
     except KeyboardInterrupt:
@@ -120,6 +124,9 @@ def _explain(error: Exception) -> str:
         return f"{unknown[1]}: there is no such option where it stands; see conf/{group}/, or choose another {group}="
     if "Ambiguous value" in str(error):
         return "several choices need a sweep: fedphd -m group=one,other"
+    if "Config group override" in str(error):
+        valued = [word for word in sys.argv[1:] if re.fullmatch(r"\w+=(null|true|false|[\d.]+)", word, re.IGNORECASE)]
+        return f"{' '.join(valued)}: a group takes one of its choices by name, as exchange=full does, and not a value"
     cause = error.__cause__ if error.__cause__ is not None else error
     return " ".join(str(line).strip() for line in (str(error).splitlines() or [str(cause)])[:2])
 

@@ -30,7 +30,8 @@ def check(config: Config) -> list[str]:
     Returns
     -------
     list[str]
-        What the user should know before the start: evaluations that take long, a deployment without security.
+        What the user should know before the start: parts that do nothing, evaluations that take long, a deployment
+        without security.
 
     Raises
     ------
@@ -49,7 +50,8 @@ def check(config: Config) -> list[str]:
     unet = build_unet(config.model, config.seed)
     if config.structure.kind != "dense":
         unet, _ = prune(unet, config.structure.ratio)
-    return _insecure(config.runtime) + (_long_evaluations(config, count(unet)[1]) if device.type == "cpu" else [])
+    notes = _insecure(config.runtime) + _idle_parts(config)
+    return notes + (_long_evaluations(config, count(unet)[1]) if device.type == "cpu" else [])
 
 
 def _check_data(config: Config) -> None:
@@ -79,6 +81,23 @@ def _insecure(runtime: RuntimeConfig) -> list[str]:
         "WARNING: runtime.insecure=true: no TLS and no keys; whoever reaches a port of this deployment can run code in "
         "it, read its models and pose as a client; only for trials on a machine of your own"
     ]
+
+
+def _idle_parts(config: Config) -> list[str]:
+    """Tell of what has no effect, or on fewer clients than one would think; in an ablation that may be meant."""
+    notes = []
+    if config.objective.sparsity > 0 and config.structure.kind != "sparse_then_prune":
+        notes.append(
+            f"objective.sparsity={config.objective.sparsity:g} has no effect with structure={config.structure.kind}: "
+            "only structure=sparse_then_prune has sparse rounds"
+        )
+    correction, clients = config.correction, config.topology.clients
+    if correction.kind != "none" and correction.images < clients:
+        notes.append(
+            f"correction.images={correction.images} are fewer than topology.clients={clients}: of some clients' local "
+            "models no image is drawn"
+        )
+    return notes
 
 
 def _long_evaluations(config: Config, macs: int) -> list[str]:

@@ -5,12 +5,9 @@ from typing import Any
 
 import yaml
 
-from common.config import Config, from_yaml, leaves, validate
+from common.config import Config, decides, from_yaml, leaves, validate
 from common.errors import SettingError
 from common.progress.figures import one_line
-
-# What a resumed run may change without becoming another run.
-FREE = ("checkpoint.", "evaluation.", "resources.", "runtime.", "tracking.")
 
 
 def from_resumed(tree: Any) -> Config | None:
@@ -50,11 +47,6 @@ def from_resumed(tree: Any) -> Config | None:
     now = validate(tree)
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first
-        if old.get(key) != new.get(key) and not key.startswith(FREE) and not _may_grow(key, now):
+        if old.get(key) != new.get(key) and decides(key, now):
             raise SettingError(key, new.get(key), f"the run to resume has {old.get(key)}; give the same settings again")
     return now
-
-
-def _may_grow(key: str, now: Config) -> bool:
-    """Whether more rounds change nothing in those that are over: a falling learning rate depends on their number."""
-    return key == "rounds" and now.training.schedule == "constant"

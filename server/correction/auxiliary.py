@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from common.compute import pick_device
-from common.config import Config
+from common.config import Config, decides, leaves
 from common.diffusion import Diffusion
 from common.errors import FedPhDError
 from common.ledger import Ledger
@@ -31,9 +31,6 @@ from server.correction.apportionment import apportion
 Images = NDArray[np.uint8] | NDArray[np.float32]
 
 TENSOR = "images"
-FREE = {"checkpoint": True, "evaluation": True, "resources": True, "runtime": True, "tracking": True} | {
-    "topology": {"quorum", "round_timeout", "rejoin_timeout"}
-}  # what no image depends on
 
 
 @dataclass(frozen=True)
@@ -192,8 +189,6 @@ class AuxiliarySet:
 
 def _run_id(config: Config) -> str:
     """Hash what local models and their images depend on: a folder may hold those of other settings."""
-    free = FREE | (
-        {"rounds": True} if config.training.schedule == "constant" else {}
-    )  # then a resumed run may have more
-    text = json.dumps(config.model_dump(mode="json", exclude=free), sort_keys=True)
+    settings = leaves(config.model_dump(mode="json"))
+    text = json.dumps({key: value for key, value in settings if decides(key, config)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -104,7 +104,7 @@ def test_answers_are_coded_as_asked(
     assert update.model.nbytes == coded_bytes(start.structure, kind)
     base = start if change else None
     assert update.model.data == code(trained, config.codec.access.up, base).data
-    assert decode_upload(update.model, start).structure == start.structure
+    assert decode_upload(update.model, start, config.codec.access.up).structure == start.structure
 
 
 # --- objective --------------------------------------------------------------------------------------

@@ -35,6 +35,11 @@ def test_evaluation_and_runtime_may_change(started: Path) -> None:
     assert config.checkpoint.keep == 5  # type: ignore[attr-defined]
 
 
+def test_a_run_may_wait_longer_after_it_was_interrupted(started: Path) -> None:
+    config = resume(started, "rounds=10", "topology.round_timeout=9999", "topology.quorum=0.1")
+    assert config.topology.round_timeout == 9999  # type: ignore[attr-defined]
+
+
 def test_more_rounds_keep_the_round_of_the_pruning(started: Path) -> None:
     config = resume(started, "rounds=100")
     assert config.structure.sparse_rounds == 2  # type: ignore[attr-defined]  # a fifth of 10, not of 100

@@ -18,6 +18,7 @@ def fedphd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     ("arguments", "key_and_value", "advice"),
     [
         (["method=nope"], "method=nope", "fedphd, fedphd_os, fedprox"),
+        (["exchange=null"], "exchange=null", "one of its choices by name"),
         (["rounds=-3"], "rounds=-3", "greater than 0"),
         (["topology.edges=11"], "topology.edges=11", "at most topology.clients=10"),
         (["data=npz", "data.path=missing.npz"], "missing.npz", "no such file"),

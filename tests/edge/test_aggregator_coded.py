@@ -199,4 +199,5 @@ def test_weights_and_changes_are_not_confused(ledger: Ledger, overrides: list[st
     update, _ = run(ledger, *overrides, clients=clients)
     assert update.rounds[0].clients == ["client-0"]
     [refused] = events(ledger, "refuse")
-    assert refused["reason"] == "is a change where weights were asked for, or the other way round"
+    confused = "a change where weights were" if sent_as_change else "weights where a change was"
+    assert refused["reason"] == f"is {confused} asked for"

@@ -105,7 +105,7 @@ def test_the_edge_goes_on_to_the_same_bits(tmp_path: Path, overrides: list[str],
     shutil.copytree(tmp_path / "undisturbed", tmp_path / "killed")
     undisturbed, site = (Site(tmp_path / name, config) for name in ("undisturbed", "killed"))
 
-    moved = start.overlay(decode_upload(first.model, start))
+    moved = start.overlay(decode_upload(first.model, start, config.backbone.up))
     second = ask(config, 2, download(moved, SHARED[kind], SHARED[kind]), moved)
     expected = undisturbed.round(second)
     site.grid.last = last
