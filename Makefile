@@ -22,8 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 run: setup ## Train FedPhD on the embedded digits: pictures and a report in runs/.
 	$(BIN)/fedphd $(ARGS)
 
-test: setup ## Run the tests.
-	$(BIN)/pytest $(ARGS)
+test: setup ## Run the tests, two files at a time: those of deployments mostly wait.
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## Check style, types, docstrings and spelling.
 	$(BIN)/ruff check .
