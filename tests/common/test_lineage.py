@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_networks import CONVNEXT, SMALL
 
 from common.config import ModelConfig
 from common.exchange import BOTTLENECK, DECODER, ENCODER, Parts, restrict
@@ -18,31 +19,7 @@ from common.packing import pack
 from common.pruning import Pruning, prune, prune_like
 from common.structure import Structure
 
-NETWORKS = {
-    "unet2d": ModelConfig(
-        name="small",
-        network="unet2d",
-        autoencoder=None,
-        unet={
-            "sample_size": 8,
-            "in_channels": 1,
-            "out_channels": 1,
-            "layers_per_block": 1,
-            "block_out_channels": [16, 32],
-            "norm_num_groups": 4,
-            "attention_head_dim": 8,
-            "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
-            "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
-        },
-    ),
-    "convnext": ModelConfig(
-        name="convnext",
-        network="convnext",
-        autoencoder=None,
-        unet={"sample_size": 8, "in_channels": 1, "out_channels": 1, "dim": 8, "dim_mults": [1, 2]}
-        | {"attention_heads": 2, "attention_head_dim": 8},
-    ),
-}
+NETWORKS = {"unet2d": SMALL, "convnext": CONVNEXT}
 MODEL = NETWORKS["unet2d"]
 DENSE = dense_structure(MODEL)
 PRUNING = Pruning(0.3, DENSE.id, (("conv_in", True, (0, 3)), ("mid_block.resnets.0.conv1", False, ())))
