@@ -18,7 +18,7 @@ from common.messages import TRAIN, ClientUpdate, EdgeRound, RoundOrder, TrainOrd
 from common.packing import PackedModel
 from common.quorum import check_quorum
 from common.records import MessageError, check_sender
-from common.traffic import NO_TRAFFIC, Traffic
+from common.traffic import NO_TRAFFIC, Traffic, total
 from common.weighting import member_weight
 from edge.membership import Membership
 from edge.parts_average import PartsAverage
@@ -126,7 +126,7 @@ class EdgeRoundRunner:
             check_quorum(name, "clients", len(tally.samples), len(clients), self.config.topology.quorum)
             averaged = average.result(model)
             control = sums.sum(restrict(model.structure, self.order.download.shared))
-        down = sum((Traffic.of(order.download.model, order.control) for order in orders.values()), NO_TRAFFIC)
+        down = total(Traffic.of(order.download.model, order.control) for order in orders.values())
         seconds = round(time.perf_counter() - started, 3)
         return Outcome(averaged, self._report(edge_round, clients, tally, down, seconds), control)
 

@@ -14,7 +14,7 @@ from common.links import Downlink
 from common.messages import DRAW, TASKS, ClientErrand, ClientUpdate, Drawing, Errand, Fetch, Gathered
 from common.model import pixel_shape
 from common.records import MessageError, check_sender
-from common.traffic import NO_TRAFFIC, Traffic
+from common.traffic import NO_TRAFFIC, Traffic, total
 from edge.content_file import ContentFileError, read_content, write_content
 from edge.membership import Membership
 
@@ -64,7 +64,7 @@ class Gathering:
         """
         orders = {client: self._order(errand, downlink, client) for client in errand.clients}
         by_node = {self.membership.nodes[client]: client for client in orders}
-        down = sum((Traffic.of(order.download.model) for order in orders.values()), NO_TRAFFIC)
+        down = total(Traffic.of(order.download.model) for order in orders.values())
         up, given = NO_TRAFFIC, []
         messages = self._messages(task, orders)
         for reply in exchange(grid, messages, self.config.topology.round_timeout, self.patience):

@@ -8,7 +8,6 @@ from pathlib import Path
 from flwr.app import ArrayRecord, MetricRecord
 
 from common.config import Config
-from common.exchange import PARTS, SHARED
 from common.ledger import JsonLines, Ledger
 from common.messages import Drawing
 from common.model import count
@@ -91,7 +90,7 @@ class Recorder:
         last = self.state.round == self.config.rounds
         if self.state.round % self.config.evaluation.every and not last:
             return {}
-        if self.state.round and SHARED[self.config.exchange.kind] != PARTS:  # there is no global model
+        if self.state.round and self.config.exchange.keeps_parts:
             drawings = self.drawings(self.evaluator.images)
             quality = evaluate_clients(self.evaluator, self.state.round, drawings)
         else:

@@ -98,7 +98,7 @@ def _check_structure(config: Config) -> None:
 
 
 def _check_correction(config: Config) -> None:
-    if config.correction.kind != "none" and config.exchange.kind in ("ulatdec", "udec"):
+    if config.correction.kind != "none" and config.exchange.keeps_parts:
         advice = f"needs a whole global model, which exchange={config.exchange.kind} does not give; use full or usplit"
         raise SettingError("correction", config.correction.kind, advice)
     window = config.correction.window

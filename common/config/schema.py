@@ -79,6 +79,11 @@ class ExchangeConfig(Section):
 
     kind: Literal["full", "usplit", "ulatdec", "udec"]
 
+    @property
+    def keeps_parts(self) -> bool:
+        """Whether each client keeps parts of its own, so that there is no global model."""
+        return self.kind in ("ulatdec", "udec")
+
 
 class CodecConfig(Section):
     """How the tensors of one hop and direction travel."""
@@ -332,8 +337,7 @@ class Config(Section):
         """Whether clients or edges keep what belongs to the network's structure, and must be pruned with it."""
         objective = self.objective
         feedback = self.codec.access.up.error_feedback or self.backbone.up.error_feedback
-        own_parts = self.exchange.kind in ("ulatdec", "udec")
-        return own_parts or feedback or objective.control_variates or objective.contrastive > 0
+        return self.exchange.keeps_parts or feedback or objective.control_variates or objective.contrastive > 0
 
     @property
     def edge_rounds(self) -> int:

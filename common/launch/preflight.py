@@ -11,7 +11,6 @@ from common.data import check_fits, check_there, holder_data, load
 from common.data.holders import ROOT
 from common.diffusion import Diffusion
 from common.errors import SettingError
-from common.exchange import PARTS, SHARED
 from common.launch.deployment import address
 from common.model import build_unet, count
 from common.partition import partition
@@ -103,7 +102,7 @@ def _idle_parts(config: Config) -> list[str]:
 def _long_evaluations(config: Config, macs: int) -> list[str]:
     evaluation, steps = config.evaluation, config.diffusion.sampler_steps
     images = max(evaluation.images, evaluation.grid_images)
-    models = config.topology.clients if SHARED[config.exchange.kind] != PARTS else 1
+    models = config.topology.clients if config.exchange.keeps_parts else 1
     minutes = models * images * steps * macs / CPU_SPEED / (os.cpu_count() or 1) / 60
     if minutes < LONG:
         return []

@@ -1,6 +1,5 @@
 """What one must know to read an estimate."""
 
-from common.exchange import PARTS, SHARED
 from server.cost.estimate import Estimate
 
 
@@ -15,7 +14,9 @@ def notes(estimate: Estimate) -> list[str]:
         said.append(
             "at most: these bytes are before zstd; what it takes off (where nothing, it adds a few) is known afterwards"
         )
-    kind = estimate.config.exchange.kind
-    if SHARED[kind] != PARTS:
-        said.append(f"not counted, here and in the run: images that clients draw for evaluations (exchange={kind})")
+    exchange = estimate.config.exchange
+    if exchange.keeps_parts:
+        said.append(
+            f"not counted, here and in the run: images that clients draw for evaluations (exchange={exchange.kind})"
+        )
     return said

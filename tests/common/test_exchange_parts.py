@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.config import ModelConfig
+from common.config import ExchangeConfig, ModelConfig
 from common.exchange import (
     BOTTLENECK,
     DECODER,
@@ -128,6 +128,11 @@ def test_everybody_reports_something_that_travels(kind: str, clients: list[str],
 def test_a_single_client_reports_all_that_travels(kind: str) -> None:
     assert reports(kind, ["client-7"], 0, "edge-0", 3) == {"client-7": SHARED[kind]}
     assert reports(kind, [], 0, "edge-0", 3) == {}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_who_keeps_parts_of_its_own_is_whose_parts_do_not_all_travel(kind: str) -> None:
+    assert ExchangeConfig.model_validate({"kind": kind}).keeps_parts == (SHARED[kind] != PARTS)
 
 
 @pytest.mark.parametrize(
