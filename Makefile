@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PACKAGES := client common conf edge server
+PACKAGES := client common conf edge launch server
 
 .PHONY: help setup run test lint format bench clean
 

@@ -14,8 +14,8 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 
-from common.aggregation import OrderedAverage
-from common.packing import Vector
+from fedphd.common.averaging.aggregation import OrderedAverage
+from fedphd.common.network.packing import Vector
 
 SIZE = 20_339_904
 REPEATS = 3

@@ -10,11 +10,11 @@ import time
 import numpy as np
 from numpy.linalg import norm
 
-from common.codec import CodedModel, code
-from common.config import compose
-from common.config.schema import CodecConfig
-from common.model import build_unet
-from common.packing import PackedModel, pack
+from fedphd.common.config import compose
+from fedphd.common.config.schema import CodecConfig
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.wire.codec import CodedModel, code
 
 KINDS = ("float32", "float16", "bfloat16", "int8", "int4")
 REPEATS = 3

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from common.config import compose
-from common.launch.processes import run
-from common.ledger import Entry, read_lines
+from fedphd.common.config import compose
+from fedphd.common.run.ledger import Entry, read_lines
+from fedphd.launch.runtimes.processes import run
 
 OVERRIDES = [
     "runtime=processes",

@@ -19,16 +19,16 @@ from statistics import mean
 import torch
 from numpy.linalg import norm
 
-from common.config import Config, compose
-from common.data import load
-from common.diffusion import Diffusion
-from common.model import build_unet
-from common.noise_prediction import simple_loss
-from common.packing import PackedModel, pack
-from common.training_set import TrainingSet
-from server.inprocess import in_process_grid
-from server.simulation import simulate
-from server.structure import load_unet
+from fedphd.common.config import Config, compose
+from fedphd.common.data import load
+from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.noise_prediction import simple_loss
+from fedphd.launch.runtimes.inprocess import in_process_grid
+from fedphd.server.pruning_schedule import load_unet
+from fedphd.server.simulation import simulate
 
 OVERRIDES = [
     "method=fedavg",

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from common.config import Config, compose
-from common.ledger import read_lines
-from common.traffic import total
-from server.cost.estimate import estimate
-from server.inprocess import in_process_grid
-from server.simulation import simulate
+from fedphd.common.config import Config, compose
+from fedphd.common.run.ledger import read_lines
+from fedphd.common.wire.traffic import total
+from fedphd.launch.cost.estimate import estimate
+from fedphd.launch.runtimes.inprocess import in_process_grid
+from fedphd.server.simulation import simulate
 
 ROUNDS = 15
 # Column N of the main table. With 5 clients, USPLIT's depends on coins (340.35 to 348.81), and UDEC's is 2.5 times the

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from common.config import Config, compose
-from common.deploy.keys import ROOT
-from common.flower.control import Control
-from common.launch.deployment import submit_and_follow
-from common.launch.processes import FOLDER, LOGS, Tree
-from common.launch.supervisor import Supervisor
-from common.ledger import read_lines
+from fedphd.common.config import Config, compose
+from fedphd.common.flower.control import Control
+from fedphd.common.run.ledger import read_lines
+from fedphd.launch.deploy.keys import ROOT
+from fedphd.launch.runtimes.deployment import submit_and_follow
+from fedphd.launch.runtimes.processes import FOLDER, LOGS, Tree
+from fedphd.launch.runtimes.supervisor import Supervisor
 
 OVERRIDES = [
     "method=fedavg",

@@ -8,10 +8,10 @@ import logging
 import tempfile
 from pathlib import Path
 
-from common.config import compose
-from common.ledger import read_lines
-from server.inprocess import in_process_grid
-from server.simulation import simulate
+from fedphd.common.config import compose
+from fedphd.common.run.ledger import read_lines
+from fedphd.launch.runtimes.inprocess import in_process_grid
+from fedphd.server.simulation import simulate
 
 COMMON = ["method=fedavg", "runtime=inprocess", "rounds=30", "evaluation.every=10", "training.schedule=constant"]
 

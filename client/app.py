@@ -7,29 +7,29 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from torch import Tensor
 
-from client.control_variates import ControlVariates
-from client.histogram import reported_counts
-from client.keeping import Keeper
-from client.latents import training_set
-from client.local_data import local_data
-from client.network import network
-from client.objective import Objective, needs_previous, needs_received
-from client.optimizer_store import OptimizerStore
-from client.place import Place
-from client.training import train as train_model
-from common.autoencoder import autoencoder_of
-from common.codec import CodedModel
-from common.compute import pick_device
-from common.diffusion import Diffusion
-from common.homogeneity import told_samples
-from common.links import plain, upload
-from common.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
-from common.networks import UNet
-from common.packing import PackedModel, pack, unpack
-from common.records import MessageError
-from common.sampling import draw as draw_images
-from common.seeding import derive_seed
-from common.topology import homes
+from fedphd.client.control_variates import ControlVariates
+from fedphd.client.histogram import reported_counts
+from fedphd.client.keeping import Keeper
+from fedphd.client.latents import training_set
+from fedphd.client.local_data import local_data
+from fedphd.client.network import network
+from fedphd.client.objective import Objective, needs_previous, needs_received
+from fedphd.client.optimizer_store import OptimizerStore
+from fedphd.client.place import Place
+from fedphd.client.training import train as train_model
+from fedphd.common.averaging.homogeneity import told_samples
+from fedphd.common.config.topology import homes
+from fedphd.common.network import UNet
+from fedphd.common.network.autoencoder import autoencoder_of
+from fedphd.common.network.packing import PackedModel, pack, unpack
+from fedphd.common.training.compute import pick_device
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.sampling import draw as draw_images
+from fedphd.common.training.seeding import derive_seed
+from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.links import plain, upload
+from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
+from fedphd.common.wire.records import MessageError
 
 ALONE = {
     "sparsity": 0.0,

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from client.local_data import local_data
-from common.config import Config
+from fedphd.client.local_data import local_data
+from fedphd.common.config import Config
 
 
 def reported_counts(config: Config, index: int, folder: Path) -> list[float]:

@@ -15,16 +15,16 @@ After a pruning, what belongs to the wider network loses the same channels.
 
 from pathlib import Path
 
-from common.codec import CodedModel, code
-from common.config import Config
-from common.errors import FedPhDError
-from common.exchange import PARTS, Parts, restrict
-from common.kept_models import keep_model, kept_model, newest_model
-from common.links import Download, plain, upload
-from common.model import check_size
-from common.packing import PackedModel
-from common.state_store import StateStore, restarts
-from common.structure import Structure
+from fedphd.common.config import Config
+from fedphd.common.errors import FedPhDError
+from fedphd.common.keeping.kept_models import keep_model, kept_model, newest_model
+from fedphd.common.keeping.state_store import StateStore, restarts
+from fedphd.common.network.build import check_size
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.links import Download, plain, upload
+from fedphd.common.wire.parts import PARTS, Parts, restrict
 
 
 class MissingStateError(FedPhDError):

@@ -9,11 +9,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from client.local_data import local_data
-from client.place import Place
-from common.autoencoder import Autoencoder, autoencoder_of
-from common.private_files import write_private
-from common.training_set import TrainingSet
+from fedphd.client.local_data import local_data
+from fedphd.client.place import Place
+from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.keeping.private_files import write_private
+from fedphd.common.network.autoencoder import Autoencoder, autoencoder_of
 
 LATENTS, MIRRORED = "latents", "mirrored"
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from common.config import Config, DataConfig, PartitionConfig
-from common.data import load
-from common.partition import partition
+from fedphd.common.config import Config, DataConfig, PartitionConfig
+from fedphd.common.data import load
+from fedphd.common.data.partition import partition
 
 
 @dataclass(frozen=True)

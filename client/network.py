@@ -2,11 +2,11 @@
 
 from functools import lru_cache
 
-from common.config import ModelConfig
-from common.model import rebuild_unet
-from common.networks import UNet
-from common.packing import PackedModel, unpack
-from common.structure import Structure
+from fedphd.common.config import ModelConfig
+from fedphd.common.network import UNet
+from fedphd.common.network.build import rebuild_unet
+from fedphd.common.network.packing import PackedModel, unpack
+from fedphd.common.network.structure import Structure
 
 
 def network(model: ModelConfig, packed: PackedModel) -> UNet:

@@ -4,13 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from client.contrastive import bottleneck_features, contrastive_loss, frozen_features
-from common.compute import to_device
-from common.config import ObjectiveConfig
-from common.diffusion import Diffusion
-from common.errors import SettingError
-from common.exchange import PARTS, Parts, part_of
-from common.noise_prediction import Noised, add_noise, prediction_error
+from fedphd.client.contrastive import bottleneck_features, contrastive_loss, frozen_features
+from fedphd.common.config import ObjectiveConfig
+from fedphd.common.errors import SettingError
+from fedphd.common.training.compute import to_device
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.noise_prediction import Noised, add_noise, prediction_error
+from fedphd.common.wire.parts import PARTS, Parts, part_of
 
 
 def needs_received(config: ObjectiveConfig) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from common.state_store import StateStore
+from fedphd.common.keeping.state_store import StateStore
 
 
 class OptimizerStore:

@@ -22,12 +22,12 @@ from pathlib import Path
 
 from flwr.app import Context
 
-from client.turns import turn
-from common.config import Config, from_run_config, run_folder
-from common.config.load import run_name
-from common.data import holder_data
-from common.logs import log_to
-from common.topology import client_id
+from fedphd.client.turns import turn
+from fedphd.common.config import Config, from_run_config, run_folder
+from fedphd.common.config.load import run_name
+from fedphd.common.config.topology import client_id
+from fedphd.common.data import holder_data
+from fedphd.common.run.logs import log_to
 
 PATHS = {"npz": "path", "folder": "path"}  # the setting that says where the images are; of other kinds, `root`
 

@@ -6,13 +6,13 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from client.control_variates import ControlVariates
-from client.objective import Objective
-from client.optimizer_store import OptimizerStore
-from common.compute import to_device
-from common.config import TrainingConfig
-from common.training import TrainingResult, fit, seeded
-from common.training_set import TrainingSet
+from fedphd.client.control_variates import ControlVariates
+from fedphd.client.objective import Objective
+from fedphd.client.optimizer_store import OptimizerStore
+from fedphd.common.config import TrainingConfig
+from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.training.compute import to_device
+from fedphd.common.training.fit import TrainingResult, fit, seeded
 
 OPTIMIZERS: dict[str, type[torch.optim.Adam | torch.optim.SGD]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 

@@ -10,22 +10,22 @@ from pathlib import Path
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from common.codec import CodedModel, code
-from common.config import EXACT, CodecConfig, Config
-from common.exchange import SHARED, restrict
-from common.flower.exchange import Patience
-from common.homogeneity import LabelState
-from common.hop_log import HopLog
-from common.ledger import Entry, Ledger
-from common.links import Downlink, plain
-from common.messages import TRAIN, EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder, TrainOrder
-from common.packing import PackedModel
-from common.records import MessageError
-from edge.edge_round import EdgeRoundRunner, Outcome
-from edge.gathering import Gathering
-from edge.keeping import EdgeKeeper
-from edge.membership import Membership
-from edge.spool import GATHERED, Progress
+from fedphd.common.averaging.homogeneity import LabelState
+from fedphd.common.config import EXACT, CodecConfig, Config
+from fedphd.common.flower.delivery import Patience
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.hop_log import HopLog
+from fedphd.common.run.ledger import Entry, Ledger
+from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.links import Downlink, plain
+from fedphd.common.wire.messages import TRAIN, EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder, TrainOrder
+from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.common.wire.records import MessageError
+from fedphd.edge.edge_round import EdgeRoundRunner, Outcome
+from fedphd.edge.gathering import Gathering
+from fedphd.edge.keeping import EdgeKeeper
+from fedphd.edge.membership import Membership
+from fedphd.edge.spool import GATHERED, Progress
 
 
 @dataclass(frozen=True)

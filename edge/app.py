@@ -7,12 +7,12 @@ from pathlib import Path
 from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
-from common.config import from_run_config
-from common.logs import log_to
-from common.messages import DRAW, END, FETCH, LOCAL, REGISTER, TRAIN
-from edge.aggregator import EdgeAggregator
-from edge.forwarding import ForwardingLedger
-from edge.spool import EARLY, EDGE_KEY, SPOOL_KEY, STATE, Order, Spool
+from fedphd.common.config import from_run_config
+from fedphd.common.run.logs import log_to
+from fedphd.common.wire.messages import DRAW, END, FETCH, LOCAL, REGISTER, TRAIN
+from fedphd.edge.aggregator import EdgeAggregator
+from fedphd.edge.forwarding import ForwardingLedger
+from fedphd.edge.spool import EARLY, EDGE_KEY, SPOOL_KEY, STATE, Order, Spool
 
 POLL = 0.1  # seconds between looks for an order
 

@@ -8,20 +8,20 @@ from pathlib import Path
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from common.codec import CodecError
-from common.config import Config
-from common.exchange import Parts, reports, restrict
-from common.flower.exchange import Patience, exchange
-from common.hop_log import HopLog
-from common.links import Downlink, decode_control, decode_upload
-from common.messages import TRAIN, ClientUpdate, EdgeRound, RoundOrder, TrainOrder
-from common.packing import PackedModel
-from common.quorum import check_quorum
-from common.records import MessageError, check_sender
-from common.traffic import NO_TRAFFIC, Traffic, total
-from common.weighting import member_weight
-from edge.membership import Membership
-from edge.parts_average import PartsAverage
+from fedphd.common.averaging.quorum import check_quorum
+from fedphd.common.averaging.weighting import member_weight
+from fedphd.common.config import Config
+from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.hop_log import HopLog
+from fedphd.common.wire.codec import CodecError
+from fedphd.common.wire.links import Downlink, decode_control, decode_upload
+from fedphd.common.wire.messages import TRAIN, ClientUpdate, EdgeRound, RoundOrder, TrainOrder
+from fedphd.common.wire.parts import Parts, reports, restrict
+from fedphd.common.wire.records import MessageError, check_sender
+from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic, total
+from fedphd.edge.membership import Membership
+from fedphd.edge.parts_average import PartsAverage
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from common.ledger import Entry, Ledger
+from fedphd.common.run.ledger import Entry, Ledger
 
 
 class ForwardingLedger(Ledger):

@@ -13,14 +13,14 @@ from pathlib import Path
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from common.config import from_run_config
-from common.config.load import CONFIG_KEY, RUN_DIR_KEY, RUN_ID_KEY, run_name
-from common.errors import FedPhDError
-from common.flower.control import Control
-from common.flower.home import FlowerHome
-from common.logs import log_to
-from common.topology import edge_timeout
-from edge.spool import EDGE_KEY, SPOOL_KEY, OrderFailedError, Spool, known_spools
+from fedphd.common.config import from_run_config
+from fedphd.common.config.load import CONFIG_KEY, RUN_DIR_KEY, RUN_ID_KEY, run_name
+from fedphd.common.config.topology import edge_timeout
+from fedphd.common.errors import FedPhDError
+from fedphd.common.flower.control import Control
+from fedphd.common.flower.home import FlowerHome
+from fedphd.common.run.logs import log_to
+from fedphd.edge.spool import EDGE_KEY, SPOOL_KEY, OrderFailedError, Spool, known_spools
 
 QUICKEST_POLL, SLOWEST_POLL = 0.05, 0.5  # seconds between looks for the answer
 POLL_SHARE = 0.02  # of the time waited so far
@@ -147,5 +147,5 @@ class EdgeRun:
     def _submit(self) -> str:
         home = FlowerHome(Path(os.environ["FLWR_HOME"]) / "edge-control")
         home.connect_to(self._superlink, self._certificates)
-        app = home.thin_app("fedphd-edge", "edge.app:app", "client.app:app", self._run_config)
+        app = home.thin_app("fedphd-edge", "fedphd.edge.app:app", "fedphd.client.app:app", self._run_config)
         return Control(home).submit(app, self._run_config)

@@ -6,17 +6,17 @@ from pathlib import Path
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from common.codec import CodecError
-from common.config import Config
-from common.flower.exchange import Patience, exchange
-from common.hop_log import HopLog
-from common.links import Downlink
-from common.messages import DRAW, TASKS, ClientErrand, ClientUpdate, Drawing, Errand, Fetch, Gathered
-from common.model import pixel_shape
-from common.records import MessageError, check_sender
-from common.traffic import NO_TRAFFIC, Traffic, total
-from edge.content_file import ContentFileError, read_content, write_content
-from edge.membership import Membership
+from fedphd.common.config import Config
+from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.network.build import pixel_shape
+from fedphd.common.run.hop_log import HopLog
+from fedphd.common.wire.codec import CodecError
+from fedphd.common.wire.content_file import ContentFileError, read_content, write_content
+from fedphd.common.wire.links import Downlink
+from fedphd.common.wire.messages import DRAW, TASKS, ClientErrand, ClientUpdate, Drawing, Errand, Fetch, Gathered
+from fedphd.common.wire.records import MessageError, check_sender
+from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic, total
+from fedphd.edge.membership import Membership
 
 
 class Gathering:

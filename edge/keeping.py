@@ -12,17 +12,17 @@ kept           where it is needed
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.codec import CodedModel
-from common.config import Config
-from common.errors import FedPhDError
-from common.exchange import PARTS, SHARED, restrict
-from common.kept_models import keep_model, kept_model, newest_model
-from common.lineage import write_pruning
-from common.links import Download, Reference, upload
-from common.model import check_size
-from common.packing import PackedModel
-from common.state_store import State, StateStore, restarts
-from common.structure import Structure
+from fedphd.common.config import Config
+from fedphd.common.errors import FedPhDError
+from fedphd.common.keeping.kept_models import keep_model, kept_model, newest_model
+from fedphd.common.keeping.state_store import State, StateStore, restarts
+from fedphd.common.network.build import check_size
+from fedphd.common.network.lineage import write_pruning
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.links import Download, Reference, upload
+from fedphd.common.wire.parts import PARTS, SHARED, restrict
 
 
 class MissingModelError(FedPhDError):

@@ -7,14 +7,14 @@ from pathlib import Path
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
-from common.config import TopologyConfig
-from common.errors import RegistrationError
-from common.flower.exchange import Patience
-from common.flower.roll_call import RollCall
-from common.homogeneity import Distribution, distribution
-from common.messages import Profile
-from common.private_files import write_private
-from common.topology import members
+from fedphd.common.averaging.homogeneity import Distribution, distribution
+from fedphd.common.config import TopologyConfig
+from fedphd.common.config.topology import members
+from fedphd.common.errors import RegistrationError
+from fedphd.common.flower.delivery import Patience
+from fedphd.common.flower.roll_call import RollCall
+from fedphd.common.keeping.private_files import write_private
+from fedphd.common.wire.messages import Profile
 
 FAILURES = 3  # times that a client may fail before registration does
 QUERY_TIMEOUT = 300.0  # seconds for a client to load its data and answer

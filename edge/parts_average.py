@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from common.aggregation import OrderedAverage
-from common.exchange import Parts, averaged_groups, restrict
-from common.packing import PackedModel
-from common.structure import Structure
+from fedphd.common.averaging.aggregation import OrderedAverage
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.parts import Parts, averaged_groups, restrict
 
 
 class PartsAverage:

@@ -26,9 +26,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from flwr.app import RecordDict
 
-from common.errors import FedPhDError
-from common.private_files import private_folder, write_private
-from edge.content_file import ContentFileError, read_content, write_content
+from fedphd.common.errors import FedPhDError
+from fedphd.common.keeping.private_files import private_folder, write_private
+from fedphd.common.wire.content_file import ContentFileError, read_content, write_content
 
 EDGE_KEY, SPOOL_KEY = "edge-id", "spool"  # keys of the edge app's run config
 END, EARLY, STATE = "end", "early", "state"  # names in the folder

@@ -11,10 +11,10 @@ from uuid import uuid4
 from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
 
-from common.flower.grids import BaseGrid
-from common.flower.private import set_message_id
-from common.messages import DRAW, END, FETCH, LOCAL, REGISTER, TRAIN
-from edge.aggregator import EdgeAggregator
+from fedphd.common.flower.grids import BaseGrid
+from fedphd.common.flower.private import set_message_id
+from fedphd.common.wire.messages import DRAW, END, FETCH, LOCAL, REGISTER, TRAIN
+from fedphd.edge.aggregator import EdgeAggregator
 
 EDGE_FAILED = 2  # Flower's error code CLIENT_APP_RAISED_EXCEPTION
 

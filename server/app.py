@@ -3,9 +3,9 @@
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from common.config import from_run_config, run_folder
-from common.logs import log_to
-from server.serve import serve
+from fedphd.common.config import from_run_config, run_folder
+from fedphd.common.run.logs import log_to
+from fedphd.server.serve import serve
 
 app = ServerApp()
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from common.config import AssignmentConfig, TopologyConfig
-from common.homogeneity import Distribution, LabelState, homogeneity
-from common.seeding import numpy_rng
-from server.registry import Registry
+from fedphd.common.averaging.homogeneity import Distribution, LabelState, homogeneity
+from fedphd.common.config import AssignmentConfig, TopologyConfig
+from fedphd.common.training.seeding import numpy_rng
+from fedphd.server.registry import Registry
 
 Assignment = dict[str, list[str]]  # edge -> its clients in one edge round
 FLOOR = 1e-8  # keeps every edge possible

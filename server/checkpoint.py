@@ -19,13 +19,13 @@ import numpy as np
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from common.errors import SettingError
-from common.lineage import read_pruning, write_pruning
-from common.links import Reference
-from common.packing import PackedModel
-from common.structure import Structure
-from common.traffic import Traffic
-from server.state import GlobalState
+from fedphd.common.errors import SettingError
+from fedphd.common.network.lineage import read_pruning, write_pruning
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.links import Reference
+from fedphd.common.wire.traffic import Traffic
+from fedphd.server.state import GlobalState
 
 log = logging.getLogger(__name__)
 

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from common.codec import CodecError, code
-from common.config import Config
-from common.errors import FedPhDError
-from common.exchange import PARTS, SHARED, restrict
-from common.flower.exchange import Patience, exchange
-from common.hop_log import HopLog
-from common.lineage import write_pruning
-from common.links import Downlink, Download, plain
-from common.messages import DRAW, FETCH, LOCAL, TASKS, ClientUpdate, Drawing, Errand, Fetch, Gathered
-from common.model import pixel_shape
-from common.packing import PackedModel
-from common.records import MessageError, check_sender
-from common.topology import edge_timeout
-from server.registry import Registry
-from server.state import GlobalState
+from fedphd.common.config import Config
+from fedphd.common.config.topology import edge_timeout
+from fedphd.common.errors import FedPhDError
+from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.network.build import pixel_shape
+from fedphd.common.network.lineage import write_pruning
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.hop_log import HopLog
+from fedphd.common.wire.codec import CodecError, code
+from fedphd.common.wire.links import Downlink, Download, plain
+from fedphd.common.wire.messages import DRAW, FETCH, LOCAL, TASKS, ClientUpdate, Drawing, Errand, Fetch, Gathered
+from fedphd.common.wire.parts import PARTS, SHARED, restrict
+from fedphd.common.wire.records import MessageError, check_sender
+from fedphd.server.registry import Registry
+from fedphd.server.state import GlobalState
 
 
 class ErrandError(FedPhDError):

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 from flwr.app import Message
 
-from common.codec import CodecError
-from common.config import Config
-from common.exchange import restrict
-from common.hop_log import HopLog
-from common.links import Downlink, decode_control, decode_upload
-from common.messages import EdgeUpdate
-from common.packing import PackedModel
-from common.records import MessageError
-from server.assignment import Assignment
-from server.registry import Registry
-from server.state import GlobalState
+from fedphd.common.config import Config
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.hop_log import HopLog
+from fedphd.common.wire.codec import CodecError
+from fedphd.common.wire.links import Downlink, decode_control, decode_upload
+from fedphd.common.wire.messages import EdgeUpdate
+from fedphd.common.wire.parts import restrict
+from fedphd.common.wire.records import MessageError
+from fedphd.server.assignment import Assignment
+from fedphd.server.registry import Registry
+from fedphd.server.state import GlobalState
 
 
 @dataclass(frozen=True)

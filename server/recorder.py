@@ -7,17 +7,17 @@ from pathlib import Path
 
 from flwr.app import ArrayRecord, MetricRecord
 
-from common.config import Config
-from common.ledger import JsonLines, Ledger
-from common.messages import Drawing
-from common.model import count
-from common.run_dir import CHECKPOINTS
-from server import checkpoint
-from server.evaluation import Evaluator
-from server.evaluation.clients import evaluate_clients
-from server.state import GlobalState
-from server.structure import StructureSchedule, load_unet
-from server.tracking import make_tracker, require_tensorboard
+from fedphd.common.config import Config
+from fedphd.common.network.build import count
+from fedphd.common.run.ledger import JsonLines, Ledger
+from fedphd.common.run.run_dir import CHECKPOINTS
+from fedphd.common.wire.messages import Drawing
+from fedphd.server import checkpoint
+from fedphd.server.evaluation import Evaluator
+from fedphd.server.evaluation.clients import evaluate_clients
+from fedphd.server.pruning_schedule import StructureSchedule, load_unet
+from fedphd.server.state import GlobalState
+from fedphd.server.tracking import make_tracker, require_tensorboard
 
 
 class Recorder:

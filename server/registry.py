@@ -8,14 +8,14 @@ from pathlib import Path
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from common.config import TopologyConfig
-from common.errors import RegistrationError
-from common.flower.exchange import Patience
-from common.flower.roll_call import RollCall
-from common.homogeneity import Distribution, distribution
-from common.ledger import Ledger
-from common.messages import Profile, Roster
-from common.topology import edge_ids, edge_timeout, homes
+from fedphd.common.averaging.homogeneity import Distribution, distribution
+from fedphd.common.config import TopologyConfig
+from fedphd.common.config.topology import edge_ids, edge_timeout, homes
+from fedphd.common.errors import RegistrationError
+from fedphd.common.flower.delivery import Patience
+from fedphd.common.flower.roll_call import RollCall
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.messages import Profile, Roster
 
 
 @dataclass(frozen=True)

@@ -9,26 +9,26 @@ from pathlib import Path
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from common.compute import pick_device
-from common.config import Config, to_yaml
-from common.errors import FedPhDError
-from common.flower.exchange import Patience, exchange
-from common.flower.grids import PatientGrid
-from common.ledger import Ledger
-from common.messages import END
-from common.model import build_unet
-from common.packing import PackedModel, pack
-from common.pruning import prune
-from common.run_dir import AUXILIARY, CHECKPOINTS, SPOOL, refuse_used, sole_writer
-from common.topology import edge_timeout
-from server import checkpoint
-from server.correction import AuxiliarySet, Correction, prepare
-from server.errands import Errands
-from server.recorder import Recorder
-from server.registry import Registry, register
-from server.state import GlobalState
-from server.strategy import HierarchicalStrategy
-from server.structure import StructureSchedule
+from fedphd.common.config import Config, to_yaml
+from fedphd.common.config.topology import edge_timeout
+from fedphd.common.errors import FedPhDError
+from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.flower.grids import PatientGrid
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.network.pruning import prune
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.run.run_dir import AUXILIARY, CHECKPOINTS, SPOOL, refuse_used, sole_writer
+from fedphd.common.training.compute import pick_device
+from fedphd.common.wire.messages import END
+from fedphd.server import checkpoint
+from fedphd.server.correction import AuxiliarySet, Correction, prepare
+from fedphd.server.errands import Errands
+from fedphd.server.pruning_schedule import StructureSchedule
+from fedphd.server.recorder import Recorder
+from fedphd.server.registry import Registry, register
+from fedphd.server.state import GlobalState
+from fedphd.server.strategy import HierarchicalStrategy
 
 log = logging.getLogger(__name__)
 

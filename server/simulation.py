@@ -8,14 +8,14 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from common.config import Config, from_run_config, run_folder
-from common.ledger import Ledger
-from common.run_dir import EDGES, SPOOL
-from common.topology import edge_ids
-from edge.aggregator import EdgeAggregator
-from edge.virtual import VirtualEdgeGrid
-from server.serve import serve
-from server.state import GlobalState
+from fedphd.common.config import Config, from_run_config, run_folder
+from fedphd.common.config.topology import edge_ids
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.run.run_dir import EDGES, SPOOL
+from fedphd.edge.aggregator import EdgeAggregator
+from fedphd.edge.virtual import VirtualEdgeGrid
+from fedphd.server.serve import serve
+from fedphd.server.state import GlobalState
 
 app = ServerApp()
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from common.links import Reference
-from common.packing import PackedModel
-from common.pruning import Pruning
-from common.traffic import LANES, NO_TRAFFIC, Traffic
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.pruning import Pruning
+from fedphd.common.wire.links import Reference
+from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic
 
 
 @dataclass(frozen=True)

@@ -9,27 +9,27 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from common.aggregation import OrderedAverage
-from common.codec import CodedModel, code
-from common.config import Config
-from common.exchange import SHARED, restrict
-from common.homogeneity import homogeneity
-from common.hop_log import HopLog
-from common.ledger import Ledger
-from common.lineage import write_pruning
-from common.links import Downlink, Reference, plain
-from common.messages import TRAIN, EdgeUpdate, RoundOrder
-from common.packing import PackedModel
-from common.quorum import check_quorum
-from common.structure import Structure
-from common.topology import edge_timeout
-from server.assignment import Assignment, final_rounds, plan_round
-from server.correction import Correction, due
-from server.reception import Reception, mean_loss
-from server.registry import Registry
-from server.state import GlobalState, RoundSummary
-from server.structure import StructureSchedule
-from server.weighting import root_weight
+from fedphd.common.averaging.aggregation import OrderedAverage
+from fedphd.common.averaging.homogeneity import homogeneity
+from fedphd.common.averaging.quorum import check_quorum
+from fedphd.common.config import Config
+from fedphd.common.config.topology import edge_timeout
+from fedphd.common.network.lineage import write_pruning
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.run.hop_log import HopLog
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.links import Downlink, Reference, plain
+from fedphd.common.wire.messages import TRAIN, EdgeUpdate, RoundOrder
+from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.server.assignment import Assignment, final_rounds, plan_round
+from fedphd.server.correction import Correction, due
+from fedphd.server.pruning_schedule import StructureSchedule
+from fedphd.server.reception import Reception, mean_loss
+from fedphd.server.registry import Registry
+from fedphd.server.state import GlobalState, RoundSummary
+from fedphd.server.weighting import root_weight
 
 
 class HierarchicalStrategy(Strategy):  # type: ignore[misc]

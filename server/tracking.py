@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from common.config import TrackingConfig
-from common.errors import SettingError
+from fedphd.common.config import TrackingConfig
+from fedphd.common.errors import SettingError
 
 
 class Tracker(Protocol):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from common.config import WeightingConfig
-from common.messages import EdgeUpdate
-from common.weighting import member_weight
+from fedphd.common.averaging.weighting import member_weight
+from fedphd.common.config import WeightingConfig
+from fedphd.common.wire.messages import EdgeUpdate
 
 
 def root_weight(config: WeightingConfig, update: EdgeUpdate) -> float:

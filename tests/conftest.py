@@ -6,9 +6,9 @@ import pytest
 import torch
 from helpers import small_config
 
-from common.config import Config
-from common.flower.private import assume_task_identity
-from common.ledger import Ledger
+from fedphd.common.config import Config
+from fedphd.common.flower.private import assume_task_identity
+from fedphd.common.run.ledger import Ledger
 
 assume_task_identity()  # so that tests can make Flower messages outside of a Flower run
 torch.set_num_threads(1)

@@ -9,18 +9,18 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
-from common.codec import CodedModel, code
-from common.config import EXACT, Config, compose
-from common.exchange import PARTS, Parts, restrict
-from common.flower.grids import BaseGrid
-from common.flower.inprocess import InProcessGrid
-from common.ledger import Ledger, read_lines
-from common.links import Download, plain, upload
-from common.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
-from common.model import pixel_shape
-from common.packing import PackedModel
-from common.structure import Structure
-from common.topology import client_id
+from fedphd.common.config import EXACT, Config, compose
+from fedphd.common.config.topology import client_id
+from fedphd.common.flower.grids import BaseGrid
+from fedphd.common.network.build import pixel_shape
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.run.ledger import Ledger, read_lines
+from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.links import Download, plain, upload
+from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
+from fedphd.common.wire.parts import PARTS, Parts, restrict
+from fedphd.launch.runtimes.client_grid import InProcessGrid
 
 NEVER = 10**9  # polls
 
@@ -85,7 +85,7 @@ Reply = Callable[[ClientUpdate, TrainOrder], RecordDict]
 
 @dataclass
 class Crowd:
-    """Clients that answer as `client.app` does, but train by adding a constant of their own.
+    """Clients that answer as `fedphd.client.app` does, but train by adding a constant of their own.
 
     What a client keeps from round to round is in memory: its own parts, what each edge sent, what rounding took away.
 

@@ -11,9 +11,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from flwr.app import Error, Message, RecordDict
 
-from common.flower.exchange import NODE_GONE, UNAVAILABLE
-from common.flower.grids import BaseGrid
-from common.flower.private import set_message_id
+from fedphd.common.flower.delivery import NODE_GONE, UNAVAILABLE
+from fedphd.common.flower.grids import BaseGrid
+from fedphd.common.flower.private import set_message_id
 
 SUPERLINK = 1  # Flower's node id of the SuperLink, which some errors name as their source
 TOO_LONG = 1e6  # seconds: a wait that never ends

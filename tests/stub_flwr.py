@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import common.flower.control
+import fedphd.common.flower.control
 
 PROGRAM = """#!{python}
 import json, os, pathlib, sys
@@ -39,7 +39,7 @@ class StubFlwr:
         program = folder / "flwr"
         program.write_text(PROGRAM.format(python=sys.executable, folder=str(folder)))
         program.chmod(0o755)
-        monkeypatch.setattr(common.flower.control, "tool", lambda name: str(folder / name))
+        monkeypatch.setattr(fedphd.common.flower.control, "tool", lambda name: str(folder / name))
 
     def answer(self, text: str | dict[str, object], code: int = 0) -> None:
         """Queue the answer to the next call."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, VQModel
 
-from common.config import AutoencoderConfig
+from fedphd.common.config import AutoencoderConfig
 
 GREY = {"in_channels": 1, "out_channels": 1}
 LATENT = (2, 4, 4)  # of an 8x8 image

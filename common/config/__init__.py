@@ -1,8 +1,17 @@
 """The configuration: its schema, and how it is composed, checked and carried to every process."""
 
-from common.config.identity import decides
-from common.config.load import compose, from_run_config, from_yaml, leaves, run_folder, to_run_config, to_yaml, validate
-from common.config.schema import (
+from fedphd.common.config.identity import decides
+from fedphd.common.config.load import (
+    compose,
+    from_run_config,
+    from_yaml,
+    leaves,
+    run_folder,
+    to_run_config,
+    to_yaml,
+    validate,
+)
+from fedphd.common.config.schema import (
     EXACT,
     AssignmentConfig,
     AutoencoderConfig,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from common.errors import SettingError
+from fedphd.common.errors import SettingError
 
 if TYPE_CHECKING:
-    from common.config.schema import (
+    from fedphd.common.config.schema import (
         CodecConfig,
         Config,
         DataConfig,

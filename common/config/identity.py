@@ -1,6 +1,6 @@
 """Which settings make a run that run."""
 
-from common.config.schema import Config
+from fedphd.common.config.schema import Config
 
 # Of no account for what is trained: outlets, machines, and how long and for how many a round waits.
 FREE = (

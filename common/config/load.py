@@ -14,8 +14,8 @@ import yaml
 from omegaconf import OmegaConf
 from pydantic import ValidationError
 
-from common.config.schema import Config
-from common.errors import SettingError
+from fedphd.common.config.schema import Config
+from fedphd.common.errors import SettingError
 
 # The keys of our Flower run config.
 CONFIG_KEY = "hydra-config"
@@ -32,7 +32,7 @@ def compose(overrides: Sequence[str] = ()) -> Config:
     SettingError
         If an option's value cannot work.
     """
-    with hydra.initialize_config_module("conf", version_base="1.3"):
+    with hydra.initialize_config_module("fedphd.conf", version_base="1.3"):
         composed = hydra.compose("config", overrides=list(overrides))
     return validate(OmegaConf.to_container(composed, resolve=True))
 

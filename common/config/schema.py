@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from common.config.checks import check
+from fedphd.common.config.checks import check
 
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from common.config import Config, DataConfig
-from common.errors import SettingError
+from fedphd.common.config import Config, DataConfig
+from fedphd.common.errors import SettingError
 
 ROOT = "root"
 

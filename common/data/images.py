@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from common.config import ModelConfig
-from common.errors import SettingError
+from fedphd.common.config import ModelConfig
+from fedphd.common.errors import SettingError
 
 Pixels = NDArray[np.uint8]
 Indices = NDArray[np.int64]

@@ -5,12 +5,12 @@ from typing import Literal
 
 import numpy as np
 
-from common.config import DataConfig
-from common.data.images import ImageSet
-from common.data.own import folder, npz
-from common.data.public import cifar10, digits, fashion_mnist
-from common.errors import SettingError
-from common.seeding import numpy_rng
+from fedphd.common.config import DataConfig
+from fedphd.common.data.images import ImageSet
+from fedphd.common.data.own import folder, npz
+from fedphd.common.data.public import cifar10, digits, fashion_mnist
+from fedphd.common.errors import SettingError
+from fedphd.common.training.seeding import numpy_rng
 
 Split = Literal["train", "holdout"]
 

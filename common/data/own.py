@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.config import DataConfig
-from common.data.images import ArrayImages, FolderImages, Indices
-from common.errors import SettingError
-from common.seeding import numpy_rng
+from fedphd.common.config import DataConfig
+from fedphd.common.data.images import ArrayImages, FolderImages, Indices
+from fedphd.common.errors import SettingError
+from fedphd.common.training.seeding import numpy_rng
 
 MAX_CLASSES = 10_000  # labels above are taken for something else than class numbers
 

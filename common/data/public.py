@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from common.config import DataConfig
-from common.data.images import ArrayImages
-from common.errors import SettingError
+from fedphd.common.config import DataConfig
+from fedphd.common.data.images import ArrayImages
+from fedphd.common.errors import SettingError
 
 DIGITS_TRAIN = 1500  # the file goes by writer, so that the rest is by other hands than most of these
 

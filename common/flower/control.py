@@ -8,8 +8,8 @@ from typing import Any
 
 import tomli_w
 
-from common.errors import FedPhDError
-from common.flower.home import CONNECTION, FlowerHome, tool
+from fedphd.common.errors import FedPhDError
+from fedphd.common.flower.home import CONNECTION, FlowerHome, tool
 
 KNOWN = "already"  # in Flower's error about a public key that it has
 

@@ -6,7 +6,7 @@ from typing import NoReturn
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from common.flower.exchange import Patience, exchange
+from fedphd.common.flower.delivery import Patience, exchange
 
 DEFAULT_TIMEOUT = 3600.0  # seconds, as Flower's strategies wait
 

@@ -10,10 +10,10 @@ from typing import Generic, TypeVar
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from common.errors import RegistrationError
-from common.flower.exchange import Patience, exchange
-from common.messages import REGISTER
-from common.records import MessageError
+from fedphd.common.errors import RegistrationError
+from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.wire.messages import REGISTER
+from fedphd.common.wire.records import MessageError
 
 NODE_POLL = 0.5  # seconds between looks for nodes that have not connected yet
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from common.errors import FedPhDError
+from fedphd.common.errors import FedPhDError
 
 
 def apportion(total: int, samples: Mapping[str, int]) -> dict[str, int]:

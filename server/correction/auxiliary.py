@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from common.compute import pick_device
-from common.config import Config, decides, leaves
-from common.diffusion import Diffusion
-from common.errors import FedPhDError
-from common.ledger import Ledger
-from common.networks import UNet
-from common.private_files import write_private
-from common.sampling import draw, draw_latents
-from common.training_set import TrainingSet
-from server.correction.apportionment import apportion
+from fedphd.common.config import Config, decides, leaves
+from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.errors import FedPhDError
+from fedphd.common.keeping.private_files import write_private
+from fedphd.common.network import UNet
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.training.compute import pick_device
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.sampling import draw, draw_latents
+from fedphd.server.correction.apportionment import apportion
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
 

@@ -7,17 +7,17 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from common.compute import pick_device, to_device
-from common.config import Config
-from common.diffusion import Diffusion
-from common.errors import SettingError
-from common.ledger import Ledger
-from common.noise_prediction import simple_loss
-from common.packing import PackedModel, pack
-from common.seeding import derive_seed
-from common.training import fit, seeded
-from common.training_set import TrainingSet
-from server.structure import load_unet
+from fedphd.common.config import Config
+from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.errors import SettingError
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.training.compute import pick_device, to_device
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.fit import fit, seeded
+from fedphd.common.training.noise_prediction import simple_loss
+from fedphd.common.training.seeding import derive_seed
+from fedphd.server.pruning_schedule import load_unet
 
 
 class Correction:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from common.packing import PackedModel
-from server.correction.auxiliary import AuxiliarySet
-from server.structure import load_unet
+from fedphd.common.network.packing import PackedModel
+from fedphd.server.correction.auxiliary import AuxiliarySet
+from fedphd.server.pruning_schedule import load_unet
 
 
 def prepare(auxiliary: AuxiliarySet, fetch: Callable[[str], PackedModel]) -> None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from common.config import CorrectionConfig
-from server.correction.trend import learning_is_slow
+from fedphd.common.config import CorrectionConfig
+from fedphd.server.correction.trend import learning_is_slow
 
 
 def due(config: CorrectionConfig, losses: Sequence[float | None], corrected_at: int | None) -> bool:

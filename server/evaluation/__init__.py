@@ -1,5 +1,5 @@
 """What the root measures and draws: sample grids, Fréchet distances, scores by class."""
 
-from server.evaluation.evaluator import Evaluator
+from fedphd.server.evaluation.evaluator import Evaluator
 
 __all__ = ["Evaluator"]

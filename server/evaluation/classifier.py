@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.compute import threads
-from common.data import ImageSet
-from common.seeding import derive_seed, numpy_rng
+from fedphd.common.data import ImageSet
+from fedphd.common.training.compute import threads
+from fedphd.common.training.seeding import derive_seed, numpy_rng
 
 MAX_IMAGES = 5_000  # it is trained on the CPU, and needs to be neither large nor perfect
 BATCH = 50

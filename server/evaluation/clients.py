@@ -6,10 +6,10 @@ from math import ceil
 
 import numpy as np
 
-from common.data.images import Pixels
-from common.messages import Drawing
-from common.progress.figures import quality
-from server.evaluation.evaluator import Evaluator
+from fedphd.common.data.images import Pixels
+from fedphd.common.run.figures import quality
+from fedphd.common.wire.messages import Drawing
+from fedphd.server.evaluation.evaluator import Evaluator
 
 
 def evaluate_clients(evaluator: Evaluator, round: int, drawings: Iterable[Drawing]) -> dict[str, float]:

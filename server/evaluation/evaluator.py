@@ -6,21 +6,21 @@ import time
 from functools import cached_property
 from pathlib import Path
 
-from common.autoencoder import autoencoder_of
-from common.compute import pick_device
-from common.config import Config
-from common.data import Split, holder_data, load
-from common.data.holders import ROOT
-from common.data.images import Pixels
-from common.diffusion import Diffusion
-from common.errors import SettingError
-from common.networks import UNet
-from common.sampling import draw
-from server.evaluation.features import ClassifierFeatures, Extractor, ImportedFeatures
-from server.evaluation.frechet import Gaussian, fit_gaussian, frechet_distance
-from server.evaluation.grid import save_grid
-from server.evaluation.inception import InceptionFeatures
-from server.evaluation.real import real_gaussian
+from fedphd.common.config import Config
+from fedphd.common.data import Split, holder_data, load
+from fedphd.common.data.holders import ROOT
+from fedphd.common.data.images import Pixels
+from fedphd.common.errors import SettingError
+from fedphd.common.network import UNet
+from fedphd.common.network.autoencoder import autoencoder_of
+from fedphd.common.training.compute import pick_device
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.sampling import draw
+from fedphd.server.evaluation.features import ClassifierFeatures, Extractor, ImportedFeatures
+from fedphd.server.evaluation.frechet import Gaussian, fit_gaussian, frechet_distance
+from fedphd.server.evaluation.grid import save_grid
+from fedphd.server.evaluation.inception import InceptionFeatures
+from fedphd.server.evaluation.real import real_gaussian
 
 
 class Evaluator:

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from common.compute import threads
-from common.config import Config
-from common.data import load
-from common.data.images import Pixels
-from common.errors import SettingError
-from server.evaluation.classifier import Classifier, train_classifier
-from server.evaluation.frechet import Array
+from fedphd.common.config import Config
+from fedphd.common.data import load
+from fedphd.common.data.images import Pixels
+from fedphd.common.errors import SettingError
+from fedphd.common.training.compute import threads
+from fedphd.server.evaluation.classifier import Classifier, train_classifier
+from fedphd.server.evaluation.frechet import Array
 
 
 class Extractor(Protocol):

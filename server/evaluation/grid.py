@@ -7,7 +7,7 @@ import torch
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from common.data.images import Pixels
+from fedphd.common.data.images import Pixels
 
 MIN_SIDE = 64  # pixels that an image is enlarged to
 GAP = 2  # pixels between images, before the picture's edge too

@@ -10,11 +10,11 @@ from cleanfid.resize import build_resizer
 from scipy.special import rel_entr
 from torch import Tensor
 
-from common.config.checks import INCEPTION_SPLITS
-from common.data.images import Pixels
-from common.errors import SettingError
-from server.evaluation.features import in_batches
-from server.evaluation.frechet import Array
+from fedphd.common.config.checks import INCEPTION_SPLITS
+from fedphd.common.data.images import Pixels
+from fedphd.common.errors import SettingError
+from fedphd.server.evaluation.features import in_batches
+from fedphd.server.evaluation.frechet import Array
 
 KEY = "evaluation.inception_weights"
 FILE_NAME = "inception-2015-12-05.pt"  # clean-fid looks for no other

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common.data import ImageSet
-from common.seeding import numpy_rng
-from server.evaluation.features import Extractor
-from server.evaluation.frechet import Gaussian, fit_gaussian
+from fedphd.common.data import ImageSet
+from fedphd.common.training.seeding import numpy_rng
+from fedphd.server.evaluation.features import Extractor
+from fedphd.server.evaluation.frechet import Gaussian, fit_gaussian
 
 
 def real_gaussian(images: ImageSet, extractor: Extractor, file: Path, seed: int, most: int | None) -> Gaussian:

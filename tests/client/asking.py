@@ -6,14 +6,14 @@ from pathlib import Path
 from flwr.app import Message, RecordDict
 from helpers import download, small_config
 
-from client.app import app
-from common.config import Config, to_run_config
-from common.exchange import PARTS, SHARED, Parts
-from common.flower.exchange import exchange
-from common.flower.inprocess import InProcessGrid
-from common.messages import ClientUpdate, TrainOrder
-from common.model import build_unet
-from common.packing import PackedModel, pack
+from fedphd.client.app import app
+from fedphd.common.config import Config, to_run_config
+from fedphd.common.flower.delivery import exchange
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.wire.messages import ClientUpdate, TrainOrder
+from fedphd.common.wire.parts import PARTS, SHARED, Parts
+from fedphd.launch.runtimes.client_grid import InProcessGrid
 
 FEW = ["data.limit=120", "training.batch_size=16"]  # 30 images for each of four clients: two steps in an epoch
 

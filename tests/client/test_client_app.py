@@ -9,10 +9,10 @@ from asking import FEW, ask, start_of, train_order, update_of
 from flwr.app import RecordDict
 from helpers import packed, small_config
 
-from client.local_data import local_data
-from common.config import Config
-from common.messages import REGISTER, TRAIN, Profile
-from common.packing import PackedModel
+from fedphd.client.local_data import local_data
+from fedphd.common.config import Config
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.wire.messages import REGISTER, TRAIN, Profile
 
 
 @pytest.fixture(scope="module")

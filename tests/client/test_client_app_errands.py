@@ -9,14 +9,14 @@ from asking import ask, settings, start_of, train_order, update_of
 from flwr.app import Message, RecordDict
 from helpers import download
 
-from client.local_data import local_data
-from common.config import Config
-from common.diffusion import Diffusion
-from common.exchange import PARTS, SHARED, Parts
-from common.messages import DRAW, LOCAL, TRAIN, ClientErrand, ClientUpdate, Drawing
-from common.model import rebuild_unet
-from common.packing import PackedModel, unpack
-from common.sampling import draw
+from fedphd.client.local_data import local_data
+from fedphd.common.config import Config
+from fedphd.common.network.build import rebuild_unet
+from fedphd.common.network.packing import PackedModel, unpack
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.sampling import draw
+from fedphd.common.wire.messages import DRAW, LOCAL, TRAIN, ClientErrand, ClientUpdate, Drawing
+from fedphd.common.wire.parts import PARTS, SHARED, Parts
 
 QUICK = ["diffusion.sampler_steps=2"]
 LOCALLY = ["correction=each_round", "correction.local_epochs=3"]

@@ -9,12 +9,12 @@ import pytest
 from asking import ask, reporting, settings, start_of, train_order, update_of
 from helpers import exact
 
-from common.codec import code, coded_bytes
-from common.config import Config
-from common.exchange import PARTS, Parts, restrict
-from common.links import decode_upload
-from common.messages import TRAIN, ClientUpdate, TrainOrder
-from common.packing import PackedModel
+from fedphd.common.config import Config
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.wire.codec import code, coded_bytes
+from fedphd.common.wire.links import decode_upload
+from fedphd.common.wire.messages import TRAIN, ClientUpdate, TrainOrder
+from fedphd.common.wire.parts import PARTS, Parts, restrict
 
 ANEW = "training.keep_optimizer=false"
 PLAIN = settings(ANEW)

@@ -9,12 +9,12 @@ import pytest
 from asking import ask, settings, start_of, train_order, update_of
 from helpers import exact
 
-from common.codec import code
-from common.config import EXACT, Config
-from common.exchange import PARTS, SHARED
-from common.links import Download
-from common.messages import TRAIN, ClientUpdate, TrainOrder
-from common.packing import PackedModel
+from fedphd.common.config import EXACT, Config
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.wire.codec import code
+from fedphd.common.wire.links import Download
+from fedphd.common.wire.messages import TRAIN, ClientUpdate, TrainOrder
+from fedphd.common.wire.parts import PARTS, SHARED
 
 SENT = 4  # edge rounds, two in a root round
 

@@ -8,13 +8,13 @@ import torch
 from helpers import small_config
 from torch import Tensor, nn
 
-from client.contrastive import bottleneck_features, contrastive_loss
-from client.objective import Objective
-from common.config import ObjectiveConfig
-from common.diffusion import Diffusion
-from common.errors import SettingError
-from common.model import build_unet
-from common.noise_prediction import add_noise, simple_loss
+from fedphd.client.contrastive import bottleneck_features, contrastive_loss
+from fedphd.client.objective import Objective
+from fedphd.common.config import ObjectiveConfig
+from fedphd.common.errors import SettingError
+from fedphd.common.network.build import build_unet
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.noise_prediction import add_noise, simple_loss
 
 CONFIG = small_config()
 DIFFUSION = Diffusion(CONFIG.diffusion)

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from client.control_variates import ControlVariates
-from client.objective import Objective
-from client.training import train
-from common.diffusion import Diffusion
-from common.model import build_unet
-from common.seeding import numpy_rng
-from common.training import fit
-from common.training_set import TrainingSet
+from fedphd.client.control_variates import ControlVariates
+from fedphd.client.objective import Objective
+from fedphd.client.training import train
+from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.network.build import build_unet
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.fit import fit
+from fedphd.common.training.seeding import numpy_rng
 
 CPU = torch.device("cpu")
 CONFIG = small_config()

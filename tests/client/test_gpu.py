@@ -7,16 +7,16 @@ import pytest
 import torch
 from helpers import small_config
 
-from client.control_variates import ControlVariates
-from client.network import network
-from client.objective import Objective
-from client.optimizer_store import OptimizerStore
-from client.training import train
-from common.diffusion import Diffusion
-from common.model import build_unet
-from common.packing import pack
-from common.sampling import draw
-from common.training_set import TrainingSet
+from fedphd.client.control_variates import ControlVariates
+from fedphd.client.network import network
+from fedphd.client.objective import Objective
+from fedphd.client.optimizer_store import OptimizerStore
+from fedphd.client.training import train
+from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import pack
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.sampling import draw
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

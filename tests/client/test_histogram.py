@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from helpers import small_config
 
-from client.histogram import reported_counts
-from client.local_data import local_data
-from common.homogeneity import told_samples
+from fedphd.client.histogram import reported_counts
+from fedphd.client.local_data import local_data
+from fedphd.common.averaging.homogeneity import told_samples
 
 
 def test_counts_are_told_as_they_are(tmp_path: Path) -> None:

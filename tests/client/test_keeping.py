@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from helpers import download, packed, small_config
 
-from client.keeping import Keeper, MissingStateError
-from common.codec import CodedModel, code
-from common.config import EXACT, Config
-from common.exchange import PARTS, Parts, part_of
-from common.links import Download
-from common.messages.models import NO_PRUNING
-from common.model import dense_structure
-from common.packing import PackedModel
-from common.structure import StructureError
+from fedphd.client.keeping import Keeper, MissingStateError
+from fedphd.common.config import EXACT, Config
+from fedphd.common.network.build import dense_structure
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import StructureError
+from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.links import Download
+from fedphd.common.wire.messages.models import NO_PRUNING
+from fedphd.common.wire.parts import PARTS, Parts, part_of
 
 DECODER: Parts = ("decoder",)
 ODD = 1 + 1 / 256  # half a step above 1 in bfloat16, which has 1/128 between 1 and 2

@@ -6,14 +6,14 @@ import pytest
 import torch
 from helpers import download, small_config
 
-from client.keeping import Keeper, MissingStateError
-from common.config import Config
-from common.exchange import PARTS, SHARED, Parts, restrict
-from common.lineage import write_pruning
-from common.messages.models import NO_PRUNING
-from common.model import build_unet, rebuild_unet
-from common.packing import PackedModel, pack, unpack
-from common.pruning import Pruning, prune, prune_like
+from fedphd.client.keeping import Keeper, MissingStateError
+from fedphd.common.config import Config
+from fedphd.common.network.build import build_unet, rebuild_unet
+from fedphd.common.network.lineage import write_pruning
+from fedphd.common.network.packing import PackedModel, pack, unpack
+from fedphd.common.network.pruning import Pruning, prune, prune_like
+from fedphd.common.wire.messages.models import NO_PRUNING
+from fedphd.common.wire.parts import PARTS, SHARED, Parts, restrict
 
 MODEL = small_config().model
 METHODS = ["objective.contrastive=1", "objective.control_variates=true", "codec=int8"]

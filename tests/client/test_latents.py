@@ -11,10 +11,10 @@ from helpers import small_config
 from safetensors.torch import load_file, save_file
 from tiny_autoencoder import LATENT, latent_overrides, save_autoencoder
 
-from client.latents import training_set
-from client.local_data import local_data
-from client.place import Place
-from common.autoencoder import autoencoder_of
+from fedphd.client.latents import training_set
+from fedphd.client.local_data import local_data
+from fedphd.client.place import Place
+from fedphd.common.network.autoencoder import autoencoder_of
 
 CPU = torch.device("cpu")
 

@@ -1,7 +1,7 @@
 import numpy as np
 from helpers import small_config
 
-from client.local_data import local_data
+from fedphd.client.local_data import local_data
 
 
 def test_a_client_has_its_part_of_the_partition() -> None:

@@ -6,11 +6,11 @@ import torch
 from helpers import small_config
 from torch import Tensor, nn
 
-from client.objective import Objective, group_norm_penalty, needs_previous, needs_received, squared_distance
-from common.config import ObjectiveConfig
-from common.diffusion import Diffusion
-from common.model import build_unet
-from common.noise_prediction import simple_loss
+from fedphd.client.objective import Objective, group_norm_penalty, needs_previous, needs_received, squared_distance
+from fedphd.common.config import ObjectiveConfig
+from fedphd.common.network.build import build_unet
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.noise_prediction import simple_loss
 
 CONFIG = small_config()
 DIFFUSION = Diffusion(CONFIG.diffusion)

@@ -4,7 +4,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from client.optimizer_store import OptimizerStore
+from fedphd.client.optimizer_store import OptimizerStore
 
 
 def adam(steps: int = 0, seed: int = 0) -> torch.optim.Adam:

@@ -8,16 +8,16 @@ import pytest
 from flwr.app import Context, RecordDict
 from helpers import small_config
 
-import client.place
-from client.local_data import local_data
-from client.place import Place
-from common.config import Config, compose, to_run_config
-from common.config.load import RUN_ID_KEY
+import fedphd.client.place
+from fedphd.client.local_data import local_data
+from fedphd.client.place import Place
+from fedphd.common.config import Config, compose, to_run_config
+from fedphd.common.config.load import RUN_ID_KEY
 
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client.place, "log_to", lambda _file: None)  # it would change the logging of all tests
+    monkeypatch.setattr(fedphd.client.place, "log_to", lambda _file: None)  # it would change the logging of all tests
 
 
 def context(run_dir: Path, config: Config | None = None, **facts: str | int) -> Context:
@@ -82,7 +82,7 @@ def test_training_holds_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         yield
         held.append((folder, 0))
 
-    monkeypatch.setattr(client.place, "turn", turn)
+    monkeypatch.setattr(fedphd.client.place, "turn", turn)
     place = Place.of(context(tmp_path / "run", partition_id=0, state_dir=str(tmp_path / "state"), turns=2))
     with place.training():
         assert held == [(tmp_path / "state" / "turns", 2)]

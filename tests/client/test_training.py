@@ -6,15 +6,15 @@ import torch
 from helpers import small_config
 from torch import Tensor, nn
 
-from client.objective import Objective
-from client.optimizer_store import OptimizerStore
-from client.training import train
-from common.config import TrainingConfig
-from common.diffusion import Diffusion
-from common.model import build_unet
-from common.packing import pack
-from common.training import TrainingResult
-from common.training_set import TrainingSet
+from fedphd.client.objective import Objective
+from fedphd.client.optimizer_store import OptimizerStore
+from fedphd.client.training import train
+from fedphd.common.config import TrainingConfig
+from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import pack
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.fit import TrainingResult
 
 CONFIG = small_config()
 CPU = torch.device("cpu")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-import client.turns
-from client.turns import turn
+import fedphd.client.turns
+from fedphd.client.turns import turn
 
 PROGRAM = """
 import pathlib, sys
-from client.turns import turn
+from fedphd.client.turns import turn
 with turn(pathlib.Path(sys.argv[1]), int(sys.argv[2])):
     print("mine", flush=True)
     sys.stdin.read()
@@ -23,7 +23,7 @@ with turn(pathlib.Path(sys.argv[1]), int(sys.argv[2])):
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client.turns, "POLL", 0.005)
+    monkeypatch.setattr(fedphd.client.turns, "POLL", 0.005)
 
 
 class Training:
@@ -91,7 +91,7 @@ def test_processes_take_turns_and_a_killed_one_has_lost_its_own(tmp_path: Path) 
 
 
 def test_whoever_waited_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "client.turns")
+    caplog.set_level("INFO", "fedphd.client.turns")
     with process(tmp_path) as other:
         assert other.stdout.readline() == "mine\n"
         threading.Timer(0.1, other.stdin.close).start()

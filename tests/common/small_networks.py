@@ -1,6 +1,6 @@
 """Small U-Nets of both kinds, which can be pruned in quarters."""
 
-from common.config import ModelConfig
+from fedphd.common.config import ModelConfig
 
 # Groups of 4 channels, heads of 8: ratios move in quarters.
 SMALL = ModelConfig(

@@ -8,11 +8,12 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from helpers import exact, profile, three_parts
 
-from common.codec import CodedModel, code
-from common.config import CodecConfig
-from common.exchange import BOTTLENECK, DECODER, PARTS, restrict
-from common.links import Download
-from common.messages import (
+from fedphd.common.config import CodecConfig
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.links import Download
+from fedphd.common.wire.messages import (
     ClientErrand,
     ClientUpdate,
     Drawing,
@@ -25,10 +26,9 @@ from common.messages import (
     RoundOrder,
     TrainOrder,
 )
-from common.packing import PackedModel
-from common.records import MessageError
-from common.structure import Structure
-from common.traffic import Traffic
+from fedphd.common.wire.parts import BOTTLENECK, DECODER, PARTS, restrict
+from fedphd.common.wire.records import MessageError
+from fedphd.common.wire.traffic import Traffic
 
 MODEL = three_parts([1.0], [-2.0], [3.5, 4.0])
 SHARED = (BOTTLENECK, DECODER)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from common.aggregation import OrderedAverage, WeightError
-from common.packing import Vector
+from fedphd.common.averaging.aggregation import OrderedAverage, WeightError
+from fedphd.common.network.packing import Vector
 
 KEYS = ["a", "b", "c", "d", "e", "f", "g"]
 

@@ -12,9 +12,9 @@ from helpers import small_config
 from safetensors.torch import load_file, save_file
 from tiny_autoencoder import GREY, LATENT, autoencoder_config, latent_overrides, save_autoencoder
 
-from common.autoencoder import Autoencoder, autoencoder_of
-from common.errors import SettingError
-from common.launch.preflight import check
+from fedphd.common.errors import SettingError
+from fedphd.common.network.autoencoder import Autoencoder, autoencoder_of
+from fedphd.launch.preflight import check
 
 CPU = torch.device("cpu")
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -13,10 +13,10 @@ from helpers import small_config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import FedPhDError, SettingError
-from common.ledger import JsonLines, Ledger, read_lines
-from common.seeding import derive_seed, numpy_rng
-from common.topology import client_id, edge_ids, homes, members
+from fedphd.common.config.topology import client_id, edge_ids, homes, members
+from fedphd.common.errors import FedPhDError, SettingError
+from fedphd.common.run.ledger import JsonLines, Ledger, read_lines
+from fedphd.common.training.seeding import derive_seed, numpy_rng
 
 # --- seeding ----------------------------------------------------------------------------------------
 

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from common.codec import CodecError, CodedModel, code, code_with_feedback, coded_bytes, read_stype
-from common.config.schema import CodecConfig
-from common.packing import PackedModel
-from common.structure import Structure
+from fedphd.common.config.schema import CodecConfig
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.codec import CodecError, CodedModel, code, code_with_feedback, coded_bytes, read_stype
 
 LARGEST_CODE = {"int8": 127, "int4": 7}
 FLOATS = ("float32", "float16", "bfloat16")

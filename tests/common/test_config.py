@@ -5,12 +5,21 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import conf
-from common.config import Config, compose, from_run_config, from_yaml, run_folder, to_run_config, to_yaml, validate
-from common.config.load import CONFIG_KEY, OVERRIDES_KEY
-from common.config.schema import HomogeneityAssignment
-from common.data import check_there
-from common.errors import SettingError
+from fedphd import conf
+from fedphd.common.config import (
+    Config,
+    compose,
+    from_run_config,
+    from_yaml,
+    run_folder,
+    to_run_config,
+    to_yaml,
+    validate,
+)
+from fedphd.common.config.load import CONFIG_KEY, OVERRIDES_KEY
+from fedphd.common.config.schema import HomogeneityAssignment
+from fedphd.common.data import check_there
+from fedphd.common.errors import SettingError
 
 CONF = Path(conf.__file__).parent
 GROUPS = sorted({file.parent.name for file in CONF.glob("*/*.yaml")} - {"experiment"})

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from common.config import EXACT, CodecConfig
-from common.contacts import Contacts
-from common.exchange import PARTS
-from common.links import Downlink, Reference, codec_down
-from common.packing import PackedModel
-from common.structure import Structure
+from fedphd.common.config import EXACT, CodecConfig
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.contacts import Contacts
+from fedphd.common.wire.links import Downlink, Reference, codec_down
+from fedphd.common.wire.parts import PARTS
 
 DECODER = ("decoder",)
 SHAPES = (("conv_in.weight", (2, 3)), ("mid_block.weight", (2, 3)), ("conv_out.weight", (2, 3)))

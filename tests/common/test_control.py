@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from stub_flwr import StubFlwr
 
-from common.config import compose, from_run_config, to_run_config
-from common.deploy.register import register_nodes
-from common.errors import SettingError
-from common.flower.control import Control, ControlError
-from common.flower.home import FlowerHome
+from fedphd.common.config import compose, from_run_config, to_run_config
+from fedphd.common.errors import SettingError
+from fedphd.common.flower.control import Control, ControlError
+from fedphd.common.flower.home import FlowerHome
+from fedphd.launch.deploy.register import register_nodes
 
 
 @pytest.fixture
@@ -55,12 +55,12 @@ def test_a_process_has_a_home_of_its_own_and_finds_flowers_commands(home: Flower
 
 
 def test_a_thin_app_holds_nothing_but_names(home: FlowerHome) -> None:
-    folder = home.thin_app("fedphd-edge", "edge.app:app", "client.app:app", ["spool", "edge-id"])
+    folder = home.thin_app("fedphd-edge", "fedphd.edge.app:app", "fedphd.client.app:app", ["spool", "edge-id"])
     assert [file.name for file in folder.iterdir()] == ["pyproject.toml"]
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     assert project["project"]["dependencies"] == ["flwr>=1.41.0"]  # the code is installed already
     app = project["tool"]["flwr"]["app"]
-    assert app["components"] == {"serverapp": "edge.app:app", "clientapp": "client.app:app"}
+    assert app["components"] == {"serverapp": "fedphd.edge.app:app", "clientapp": "fedphd.client.app:app"}
     assert app["config"] == {"spool": "", "edge-id": ""}
 
 

@@ -6,13 +6,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.config import ModelConfig
-from common.errors import SettingError
-from common.model import build_unet, check_structure, count, image_shape, rebuild_unet
-from common.networks import ConvNextUNet
-from common.networks.convnext import LinearAttention
-from common.packing import pack, unpack
-from common.structure import Structure, StructureError
+from fedphd.common.config import ModelConfig
+from fedphd.common.errors import SettingError
+from fedphd.common.network import ConvNextUNet
+from fedphd.common.network.build import build_unet, check_structure, count, image_shape, rebuild_unet
+from fedphd.common.network.convnext import LinearAttention
+from fedphd.common.network.packing import pack, unpack
+from fedphd.common.network.structure import Structure, StructureError
 
 
 def configured(name):

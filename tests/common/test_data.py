@@ -17,9 +17,9 @@ import pytest
 from tiny_autoencoder import autoencoder_config
 from torchvision.datasets import CIFAR10, FashionMNIST
 
-from common.config import DataConfig, ModelConfig
-from common.data import check_fits, load
-from common.errors import SettingError
+from fedphd.common.config import DataConfig, ModelConfig
+from fedphd.common.data import check_fits, load
+from fedphd.common.errors import SettingError
 
 TEST_DATA = Path(os.environ.get("FEDPHD_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 RNG = np.random.default_rng(7)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.config import DataConfig
-from common.data import load
-from common.errors import SettingError
+from fedphd.common.config import DataConfig
+from fedphd.common.data import load
+from fedphd.common.errors import SettingError
 
 RNG = np.random.default_rng(7)
 

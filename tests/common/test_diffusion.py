@@ -5,10 +5,10 @@ from diffusers import DDIMPipeline, DDIMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.config import DiffusionConfig, ModelConfig
-from common.diffusion import Diffusion
-from common.errors import SettingError
-from common.model import build_unet
+from fedphd.common.config import DiffusionConfig, ModelConfig
+from fedphd.common.errors import SettingError
+from fedphd.common.network.build import build_unet
+from fedphd.common.training.diffusion import Diffusion
 
 PAPER = {
     "timesteps": 1000,

@@ -8,10 +8,10 @@ from helpers import exact, packed, profile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.events import read_events, write_events
-from common.ledger import Ledger, read_lines
-from common.messages import EdgeRound, EdgeUpdate, Roster
-from common.records import MessageError
+from fedphd.common.run.events import read_events, write_events
+from fedphd.common.run.ledger import Ledger, read_lines
+from fedphd.common.wire.messages import EdgeRound, EdgeUpdate, Roster
+from fedphd.common.wire.records import MessageError
 
 SENT = {
     "time": 1.5,

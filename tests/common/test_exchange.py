@@ -10,8 +10,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, RecordDic
 from helpers import NEVER
 from scripted import SUPERLINK, Clock, Node, ScriptedGrid
 
-import common.flower.exchange
-from common.flower.exchange import (
+import fedphd.common.flower.delivery
+from fedphd.common.flower.delivery import (
     APP_DIED,
     ATTEMPTS,
     LOOK,
@@ -22,8 +22,8 @@ from common.flower.exchange import (
     Patience,
     exchange,
 )
-from common.flower.grids import BaseGrid
-from common.flower.private import set_message_id
+from fedphd.common.flower.grids import BaseGrid
+from fedphd.common.flower.private import set_message_id
 
 
 class ScheduledGrid(BaseGrid):
@@ -187,7 +187,7 @@ REJOIN = 60.0
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock().set(monkeypatch, common.flower.exchange)
+    return Clock().set(monkeypatch, fedphd.common.flower.delivery)
 
 
 class Patient:

@@ -9,8 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.config import ExchangeConfig, ModelConfig
-from common.exchange import (
+from fedphd.common.config import ExchangeConfig, ModelConfig
+from fedphd.common.network.build import dense_structure
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.parts import (
     BOTTLENECK,
     DECODER,
     ENCODER,
@@ -23,8 +25,6 @@ from common.exchange import (
     reports,
     restrict,
 )
-from common.model import dense_structure
-from common.structure import Structure
 
 KINDS = list(SHARED)
 SOME_PARTS = [tuple(part for part in PARTS if part in chosen) for chosen in (PARTS, *SHARED.values())]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from common.config import compose
+from fedphd.common.config import compose
 
 FOLDER = Path(__file__).parents[2] / "conf" / "experiment"
 

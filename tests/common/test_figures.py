@@ -1,6 +1,6 @@
 import pytest
 
-from common.progress.figures import quality
+from fedphd.common.run.figures import quality
 
 
 @pytest.mark.parametrize("measure", ["fid", "fd_classifier", "fd_standing"])

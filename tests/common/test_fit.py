@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common.training import TrainingResult, fit, seeded
+from fedphd.common.training.fit import TrainingResult, fit, seeded
 
 CPU = torch.device("cpu")
 Loss = Callable[[nn.Module, Tensor], Tensor]

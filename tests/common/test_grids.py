@@ -7,17 +7,17 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from scripted import Clock, Node, ScriptedGrid
 
-import common.flower.exchange
-from common.flower.exchange import NO_REPLY, NODE_GONE, Patience, exchange
-from common.flower.grids import DEFAULT_TIMEOUT, BaseGrid, PatientGrid
-from common.flower.inprocess import InProcessGrid
+import fedphd.common.flower.delivery
+from fedphd.common.flower.delivery import NO_REPLY, NODE_GONE, Patience, exchange
+from fedphd.common.flower.grids import DEFAULT_TIMEOUT, BaseGrid, PatientGrid
+from fedphd.launch.runtimes.client_grid import InProcessGrid
 
 OK = RecordDict({"x": ConfigRecord({"done": True})})
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock().set(monkeypatch, common.flower.exchange)
+    return Clock().set(monkeypatch, fedphd.common.flower.delivery)
 
 
 def ask(*nodes: int) -> list[Message]:

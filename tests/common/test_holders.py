@@ -8,16 +8,16 @@ from flwr.app import Context, RecordDict
 from helpers import small_config
 from PIL import Image
 
-from client.local_data import local_data
-from client.place import Place
-from common.config import Config, compose, to_run_config
-from common.data import holder_data
-from common.errors import SettingError
-from common.flower.private import assume_task_identity
-from common.launch.preflight import check
-from common.ledger import read_lines
-from server.inprocess import in_process_grid
-from server.simulation import simulate
+from fedphd.client.local_data import local_data
+from fedphd.client.place import Place
+from fedphd.common.config import Config, compose, to_run_config
+from fedphd.common.data import holder_data
+from fedphd.common.errors import SettingError
+from fedphd.common.flower.private import assume_task_identity
+from fedphd.common.run.ledger import read_lines
+from fedphd.launch.preflight import check
+from fedphd.launch.runtimes.inprocess import in_process_grid
+from fedphd.server.simulation import simulate
 
 
 def write_images(folder: Path, **classes: int) -> None:

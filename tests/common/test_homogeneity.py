@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.config import WeightingConfig
-from common.homogeneity import LabelState, distribution, homogeneity, uniform
-from common.weighting import member_weight
+from fedphd.common.averaging.homogeneity import LabelState, distribution, homogeneity, uniform
+from fedphd.common.averaging.weighting import member_weight
+from fedphd.common.config import WeightingConfig
 
 
 def shares(held: int, classes: int) -> list[float]:

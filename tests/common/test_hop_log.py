@@ -8,12 +8,12 @@ from helpers import events, exact, packed, three_parts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.codec import code
-from common.config import EXACT
-from common.hop_log import HopLog
-from common.ledger import Ledger
-from common.messages import ClientUpdate, content_bytes
-from common.traffic import LANES, NO_TRAFFIC, Traffic, total
+from fedphd.common.config import EXACT
+from fedphd.common.run.hop_log import HopLog
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.codec import code
+from fedphd.common.wire.messages import ClientUpdate, content_bytes
+from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic, total
 
 MODEL = three_parts([1.0, 2.0, 3.0], [4.0], [5.0, 6.0])
 HALF = EXACT.model_copy(update={"kind": "float16"})

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_networks import CONVNEXT, SMALL
 
-from common.config import ModelConfig
-from common.exchange import BOTTLENECK, DECODER, ENCODER, Parts, restrict
-from common.lineage import prune_tensors, read_pruning, write_pruning
-from common.model import build_unet, dense_structure
-from common.packing import pack
-from common.pruning import Pruning, prune, prune_like
-from common.structure import Structure
+from fedphd.common.config import ModelConfig
+from fedphd.common.network.build import build_unet, dense_structure
+from fedphd.common.network.lineage import prune_tensors, read_pruning, write_pruning
+from fedphd.common.network.packing import pack
+from fedphd.common.network.pruning import Pruning, prune, prune_like
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.parts import BOTTLENECK, DECODER, ENCODER, Parts, restrict
 
 NETWORKS = {"unet2d": SMALL, "convnext": CONVNEXT}
 MODEL = NETWORKS["unet2d"]

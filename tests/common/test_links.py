@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from common.codec import CodecError
-from common.config import EXACT, CodecConfig
-from common.exchange import PARTS, SHARED, Parts, restrict
-from common.links import Downlink, Download, Reference, decode_upload, plain, upload
-from common.packing import PackedModel, Vector
-from common.structure import Structure
+from fedphd.common.config import EXACT, CodecConfig
+from fedphd.common.network.packing import PackedModel, Vector
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.codec import CodecError
+from fedphd.common.wire.links import Downlink, Download, Reference, decode_upload, plain, upload
+from fedphd.common.wire.parts import PARTS, SHARED, Parts, restrict
 
 # One matrix and one bias in each part: the matrices are rounded by int8 and int4.
 SHAPES = {"conv_in": (3, 4), "mid_block": (2, 5), "conv_out": (4, 3)}

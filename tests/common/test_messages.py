@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sound_messages import ENTRIES, EVENTS, PROFILE, ROUNDS, SOUND, facts, read, refused, same, with_entry, written
 
-from common.messages import EdgeUpdate, Gathered, content_bytes
-from common.records import MessageError
-from common.traffic import NO_TRAFFIC
+from fedphd.common.wire.messages import EdgeUpdate, Gathered, content_bytes
+from fedphd.common.wire.records import MessageError
+from fedphd.common.wire.traffic import NO_TRAFFIC
 
 
 @pytest.mark.parametrize("kind", SOUND)

@@ -5,8 +5,8 @@ import pytest
 from flwr.app import Array, ArrayRecord
 from sound_messages import IMAGES, raw, refused, with_array, written
 
-from common.messages import Drawing
-from common.records import MessageError
+from fedphd.common.wire.messages import Drawing
+from fedphd.common.wire.records import MessageError
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,13 @@ from sound_messages import (
     written,
 )
 
-from common.codec import CodecError, CodedModel, code
-from common.config import CodecConfig
-from common.exchange import DECODER, PARTS
-from common.links import Download
-from common.messages import RoundOrder, TrainOrder, content_bytes
-from common.packing import PackedModel
-from common.structure import Structure
+from fedphd.common.config import CodecConfig
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.codec import CodecError, CodedModel, code
+from fedphd.common.wire.links import Download
+from fedphd.common.wire.messages import RoundOrder, TrainOrder, content_bytes
+from fedphd.common.wire.parts import DECODER, PARTS
 
 KINDS = ["float32", "float16", "bfloat16", "int8", "int4"]
 

@@ -18,10 +18,10 @@ from sound_messages import (
     written,
 )
 
-from common.codec import CodecError, CodedModel
-from common.exchange import ENCODER, PARTS, Parts
-from common.links import Download
-from common.structure import Structure
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.codec import CodecError, CodedModel
+from fedphd.common.wire.links import Download
+from fedphd.common.wire.parts import ENCODER, PARTS, Parts
 
 
 @pytest.mark.parametrize("kind", UP)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-import conf
-from common.config import EXACT, CodecConfig, compose
-from common.errors import SettingError
+from fedphd import conf
+from fedphd.common.config import EXACT, CodecConfig, compose
+from fedphd.common.errors import SettingError
 
 METHODS = Path(conf.__file__).parent / "method"
 # What each method has that FedAvg has not.

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from common.config import ModelConfig
-from common.errors import SettingError
-from common.model import build_unet, check_structure, count, image_shape, rebuild_unet
-from common.packing import pack, unpack
-from common.pruning import prune
-from common.structure import Structure, StructureError
+from fedphd.common.config import ModelConfig
+from fedphd.common.errors import SettingError
+from fedphd.common.network.build import build_unet, check_structure, count, image_shape, rebuild_unet
+from fedphd.common.network.packing import pack, unpack
+from fedphd.common.network.pruning import prune
+from fedphd.common.network.structure import Structure, StructureError
 
 
 def configured(name):

@@ -5,8 +5,8 @@ from diffusers import UNet2DModel
 from helpers import small_config
 from torch import Tensor, nn
 
-from common.diffusion import Diffusion
-from common.noise_prediction import add_noise, simple_loss
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.noise_prediction import add_noise, simple_loss
 
 DIFFUSION = Diffusion(small_config().diffusion)
 X_0 = torch.linspace(-1, 1, 5 * 64).view(5, 1, 8, 8)

@@ -7,11 +7,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.config import ModelConfig
-from common.model import build_unet, rebuild_unet
-from common.packing import PackedModel, pack, unpack
-from common.pruning import prune
-from common.structure import Structure
+from fedphd.common.config import ModelConfig
+from fedphd.common.network.build import build_unet, rebuild_unet
+from fedphd.common.network.packing import PackedModel, pack, unpack
+from fedphd.common.network.pruning import prune
+from fedphd.common.network.structure import Structure
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.tensor([7.0]), "scale": torch.tensor(8.0)}
 

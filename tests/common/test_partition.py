@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.config import PartitionConfig
-from common.errors import SettingError
-from common.partition import partition
-from common.seeding import derive_seed
+from fedphd.common.config import PartitionConfig
+from fedphd.common.data.partition import partition
+from fedphd.common.errors import SettingError
+from fedphd.common.training.seeding import derive_seed
 
 IID = PartitionConfig(kind="iid")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import common.private_files
-from common.private_files import private_folder, write_private
+import fedphd.common.keeping.private_files
+from fedphd.common.keeping.private_files import private_folder, write_private
 
 
 def mode(path: Path) -> int:
@@ -53,7 +53,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     write_private(tmp_path / "file", b"old")
-    monkeypatch.setattr(common.private_files.os, "fsync", full)
+    monkeypatch.setattr(fedphd.common.keeping.private_files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_private(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"

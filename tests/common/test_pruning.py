@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from small_networks import CONVNEXT, SMALL
 from torch import nn
 
-from common.config import ModelConfig
-from common.errors import SettingError
-from common.model import build_unet, count, rebuild_unet
-from common.networks.convnext import LinearAttention
-from common.packing import pack
-from common.pruning import prune, prune_like
-from common.structure import Structure, StructureError
+from fedphd.common.config import ModelConfig
+from fedphd.common.errors import SettingError
+from fedphd.common.network.build import build_unet, count, rebuild_unet
+from fedphd.common.network.convnext import LinearAttention
+from fedphd.common.network.packing import pack
+from fedphd.common.network.pruning import prune, prune_like
+from fedphd.common.network.structure import Structure, StructureError
 
 
 @pytest.fixture

@@ -6,20 +6,20 @@ import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
 from scripted import Clock, Node, ScriptedGrid
 
-import common.flower.exchange
-import common.flower.roll_call
-from common import records
-from common.errors import RegistrationError
-from common.flower.exchange import Patience
-from common.flower.roll_call import RollCall
-from common.messages import REGISTER
+import fedphd.common.flower.delivery
+import fedphd.common.flower.roll_call
+from fedphd.common.errors import RegistrationError
+from fedphd.common.flower.delivery import Patience
+from fedphd.common.flower.roll_call import RollCall
+from fedphd.common.wire import records
+from fedphd.common.wire.messages import REGISTER
 
 FAILED = Error(2, "OSError: the disk is not there yet")
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock().set(monkeypatch, common.flower.exchange, common.flower.roll_call)
+    return Clock().set(monkeypatch, fedphd.common.flower.delivery, fedphd.common.flower.roll_call)
 
 
 def says(name: str, fact: str = "fact") -> RecordDict:

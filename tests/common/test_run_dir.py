@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import SettingError
-from common.run_dir import checkpoint_rounds, refuse_used, sole_writer
+from fedphd.common.errors import SettingError
+from fedphd.common.run.run_dir import checkpoint_rounds, refuse_used, sole_writer
 
 
 def test_rounds_are_numbers(tmp_path: Path) -> None:

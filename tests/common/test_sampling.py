@@ -9,11 +9,11 @@ from diffusers import UNet2DModel
 from helpers import small_config
 from tiny_autoencoder import LATENT, autoencoder_config, latent_overrides, save_autoencoder
 
-from common.autoencoder import Autoencoder, autoencoder_of
-from common.diffusion import Diffusion
-from common.model import build_unet
-from common.sampling import draw, draw_latents
-from common.seeding import derive_seed, numpy_rng
+from fedphd.common.network.autoencoder import Autoencoder, autoencoder_of
+from fedphd.common.network.build import build_unet
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.sampling import draw, draw_latents
+from fedphd.common.training.seeding import derive_seed, numpy_rng
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.config import CheckpointConfig
-from common.state_store import TORN_AFTER, StateStore, restarts
+from fedphd.common.config import CheckpointConfig
+from fedphd.common.keeping.state_store import TORN_AFTER, StateStore, restarts
 
 
 def tensors(value: float) -> dict[str, torch.Tensor]:

@@ -12,12 +12,12 @@ from typing import Self
 
 import psutil
 
-from common.config import Config, compose
-from common.launch.processes import Tree
-from common.launch.supervisor import Supervisor
-from common.ledger import Entry, read_lines
-from server.inprocess import in_process_grid
-from server.simulation import simulate
+from fedphd.common.config import Config, compose
+from fedphd.common.run.ledger import Entry, read_lines
+from fedphd.launch.runtimes.inprocess import in_process_grid
+from fedphd.launch.runtimes.processes import Tree
+from fedphd.launch.runtimes.supervisor import Supervisor
+from fedphd.server.simulation import simulate
 
 PATIENCE = 400.0  # seconds for what a test waits for
 

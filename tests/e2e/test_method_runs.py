@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from flwr.app import Message
 
-from common.config import compose
-from common.flower.grids import BaseGrid
-from common.ledger import Entry, read_lines
-from common.messages import LOCAL
-from server.errands import ErrandError
-from server.inprocess import in_process_grid
-from server.simulation import simulate
-from server.state import GlobalState
+from fedphd.common.config import compose
+from fedphd.common.flower.grids import BaseGrid
+from fedphd.common.run.ledger import Entry, read_lines
+from fedphd.common.wire.messages import LOCAL
+from fedphd.launch.runtimes.inprocess import in_process_grid
+from fedphd.server.errands import ErrandError
+from fedphd.server.simulation import simulate
+from fedphd.server.state import GlobalState
 
 CONF = Path(__file__).parents[2] / "conf"
 METHODS = sorted(file.stem for file in (CONF / "method").glob("*.yaml"))

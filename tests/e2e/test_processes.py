@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from small_deployment import PATIENCE, SMALL, Deployment, deployment, in_process
 
-from common.deploy.commands import supernode
-from common.deploy.keys import make_keys
-from common.flower.control import Control
-from common.launch.superlink import free_ports
-from common.launch.supervisor import Program
-from common.ledger import Entry
+from fedphd.common.flower.control import Control
+from fedphd.common.run.ledger import Entry
+from fedphd.launch.deploy.commands import supernode
+from fedphd.launch.deploy.keys import make_keys
+from fedphd.launch.runtimes.superlink import free_ports
+from fedphd.launch.runtimes.supervisor import Program
 
 pytestmark = pytest.mark.processes
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from common.config import Config, compose
-from common.errors import SettingError
-from common.ledger import read_lines
-from common.run_dir import sole_writer
-from server.inprocess import in_process_grid
-from server.simulation import simulate
+from fedphd.common.config import Config, compose
+from fedphd.common.errors import SettingError
+from fedphd.common.run.ledger import read_lines
+from fedphd.common.run.run_dir import sole_writer
+from fedphd.launch.runtimes.inprocess import in_process_grid
+from fedphd.server.simulation import simulate
 
 TINY = [
     "rounds=3",

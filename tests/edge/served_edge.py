@@ -10,10 +10,10 @@ from flwr.app import RecordDict
 from flwr.serverapp import Grid
 from helpers import small_config
 
-from edge.aggregator import EdgeAggregator
-from edge.app import serve
-from edge.forwarding import ForwardingLedger
-from edge.spool import OrderFailedError, Spool
+from fedphd.edge.aggregator import EdgeAggregator
+from fedphd.edge.app import serve
+from fedphd.edge.forwarding import ForwardingLedger
+from fedphd.edge.spool import OrderFailedError, Spool
 
 
 class ServedEdge:

@@ -6,13 +6,13 @@ from pathlib import Path
 from flwr.app import RecordDict
 from helpers import Crowd, download, packed, small_config
 
-from common.exchange import SHARED, restrict
-from common.ledger import Ledger
-from common.links import Download
-from common.messages import EdgeUpdate, RoundOrder
-from common.packing import PackedModel
-from common.topology import client_id
-from edge.aggregator import EdgeAggregator
+from fedphd.common.config.topology import client_id
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.links import Download
+from fedphd.common.wire.messages import EdgeUpdate, RoundOrder
+from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.edge.aggregator import EdgeAggregator
 
 START = packed(0.0, 10.0)
 

@@ -8,12 +8,12 @@ from flwr.app import RecordDict
 from helpers import Crowd, SlowGrid, download, events, packed
 from small_edge import START, aggregator, files, model_of, order, two, update_of
 
-from common.exchange import PARTS
-from common.ledger import Ledger
-from common.messages import ClientUpdate, Profile, Roster, TrainOrder, content_bytes
-from common.packing import PackedModel
-from common.records import MessageError
-from common.traffic import Traffic
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.messages import ClientUpdate, Profile, Roster, TrainOrder, content_bytes
+from fedphd.common.wire.parts import PARTS
+from fedphd.common.wire.records import MessageError
+from fedphd.common.wire.traffic import Traffic
 
 # --- averages by hand -------------------------------------------------------------------------------
 

@@ -8,21 +8,21 @@ from helpers import NEVER, download, events, packed
 from scripted import Clock, Node, ScriptedGrid
 from small_edge import START, aggregator, model_of, order, two, update_of
 
-import common.flower.exchange
-import common.flower.roll_call
-from common.exchange import PARTS
-from common.flower.exchange import NODE_GONE
-from common.ledger import Ledger
-from common.messages import Roster, TrainOrder
-from common.packing import PackedModel
-from common.traffic import Traffic
+import fedphd.common.flower.delivery
+import fedphd.common.flower.roll_call
+from fedphd.common.flower.delivery import NODE_GONE
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.messages import Roster, TrainOrder
+from fedphd.common.wire.parts import PARTS
+from fedphd.common.wire.traffic import Traffic
 
 AWAY = Error(NODE_GONE, "the node is away")
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock().set(monkeypatch, common.flower.exchange, common.flower.roll_call)
+    return Clock().set(monkeypatch, fedphd.common.flower.delivery, fedphd.common.flower.roll_call)
 
 
 def task(edge_round: int, start: PackedModel = START) -> TrainOrder:

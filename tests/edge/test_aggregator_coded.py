@@ -9,11 +9,11 @@ from flwr.app import RecordDict
 from helpers import Crowd, events, small_config
 from small_edge import aggregator, order, update_of
 
-from common.codec import code, coded_bytes
-from common.ledger import Ledger
-from common.messages import ClientUpdate, EdgeUpdate, TrainOrder
-from common.packing import PackedModel
-from common.structure import Structure
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.codec import code, coded_bytes
+from fedphd.common.wire.messages import ClientUpdate, EdgeUpdate, TrainOrder
 
 # A matrix of two channels with four numbers each, which are quantised, and two biases, which are not.
 STRUCTURE = Structure((("w", (2, 4)), ("b", (2,))))

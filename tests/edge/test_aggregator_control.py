@@ -8,11 +8,11 @@ from flwr.app import RecordDict
 from helpers import Crowd, Reply, download, events, exact, packed, three_parts
 from small_edge import START, aggregator, order, two, update_of
 
-from common.codec import CodedModel
-from common.exchange import SHARED
-from common.ledger import Ledger
-from common.messages import ClientUpdate, EdgeUpdate, TrainOrder
-from common.traffic import Traffic
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.messages import ClientUpdate, EdgeUpdate, TrainOrder
+from fedphd.common.wire.parts import SHARED
+from fedphd.common.wire.traffic import Traffic
 
 SCAFFOLD = "objective=control_variates"
 

@@ -9,15 +9,15 @@ from flwr.app import RecordDict
 from helpers import Crowd, download, events, exact, small_config, three_parts
 from small_edge import aggregator, model_of, order, two, update_of
 
-from client.app import app
-from common.config import to_run_config
-from common.exchange import PARTS, SHARED
-from common.flower.inprocess import InProcessGrid
-from common.ledger import Ledger
-from common.messages import ClientUpdate, TrainOrder
-from common.model import build_unet
-from common.packing import pack
-from common.traffic import Traffic
+from fedphd.client.app import app
+from fedphd.common.config import to_run_config
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import pack
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.messages import ClientUpdate, TrainOrder
+from fedphd.common.wire.parts import PARTS, SHARED
+from fedphd.common.wire.traffic import Traffic
+from fedphd.launch.runtimes.client_grid import InProcessGrid
 
 START = three_parts([0.0], [10.0, 10.0], [20.0, 20.0, 20.0])  # 1, 2 and 3 numbers
 SIZES = dict(zip(PARTS, (1, 2, 3), strict=True))

@@ -8,11 +8,11 @@ from flwr.app import Array, ArrayRecord, RecordDict
 from helpers import NEVER, Crowd, Reply, SlowGrid, events, exact, packed
 from small_edge import aggregator, files, model_of, order, two, update_of
 
-from common.codec import CodedModel
-from common.ledger import Ledger
-from common.messages import ClientUpdate, TrainOrder
-from common.quorum import QuorumError
-from common.traffic import Traffic
+from fedphd.common.averaging.quorum import QuorumError
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.messages import ClientUpdate, TrainOrder
+from fedphd.common.wire.traffic import Traffic
 
 
 def with_numbers(*numbers: float, kind: str = "float32", change: bool = False) -> Reply:

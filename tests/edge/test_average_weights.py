@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.config import WeightingConfig
-from common.exchange import PARTS, SHARED, reports, restrict
-from common.homogeneity import distribution
-from common.packing import PackedModel
-from common.structure import Structure
-from common.weighting import member_weight
-from edge.parts_average import PartsAverage
+from fedphd.common.averaging.homogeneity import distribution
+from fedphd.common.averaging.weighting import member_weight
+from fedphd.common.config import WeightingConfig
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.parts import PARTS, SHARED, reports, restrict
+from fedphd.edge.parts_average import PartsAverage
 
 PREFIX = dict(zip(PARTS, ("conv_in", "mid_block", "conv_out"), strict=True))
 COUNTS = st.lists(st.integers(0, 10**5), min_size=3, max_size=3).filter(any)  # images of each class

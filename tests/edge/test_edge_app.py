@@ -10,21 +10,21 @@ from helpers import download, small_config, three_parts
 from served_edge import ServedEdge, ask, failure
 from small_edge import files, model_of, order, two, update_of
 
-import edge.app
-import edge.spool
-from common.config import to_run_config
-from common.exchange import SHARED
-from common.ledger import read_lines
-from common.messages import DRAW, REGISTER, TRAIN, Errand, Roster
-from edge.app import app
-from edge.spool import EDGE_KEY, SPOOL_KEY, Spool
+import fedphd.edge.app
+import fedphd.edge.spool
+from fedphd.common.config import to_run_config
+from fedphd.common.run.ledger import read_lines
+from fedphd.common.wire.messages import DRAW, REGISTER, TRAIN, Errand, Roster
+from fedphd.common.wire.parts import SHARED
+from fedphd.edge.app import app
+from fedphd.edge.spool import EDGE_KEY, SPOOL_KEY, Spool
 
 BOTH = [0, 1]
 
 
 @pytest.fixture(autouse=True)
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.app, "POLL", 0.005)
+    monkeypatch.setattr(fedphd.edge.app, "POLL", 0.005)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_an_order_that_fails_is_told_and_the_edge_serves_on(folder: Path) -> Non
 
 @pytest.fixture
 def context(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
-    monkeypatch.setattr(edge.app, "log_to", lambda _file: None)  # it would change the logging of all tests
+    monkeypatch.setattr(fedphd.edge.app, "log_to", lambda _file: None)  # it would change the logging of all tests
     config = small_config("topology.clients=2", "topology.edges=1")
     run_config = {**to_run_config(config, tmp_path / "run"), EDGE_KEY: "edge-0", SPOOL_KEY: str(folder)}
     return Context(run_id=2, node_id=1, node_config={}, state=RecordDict(), run_config=run_config)
@@ -112,8 +112,8 @@ def test_the_app_has_nothing_to_do_for_a_run_that_is_over(folder: Path, context:
 def test_a_second_app_leaves_the_first_one_alone(
     folder: Path, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge.spool, "LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr(fedphd.edge.spool, "LOCK_PATIENCE", 0.05)
     with ServedEdge(folder).serving(two().grid()) as spool:
-        with pytest.raises(edge.spool.SpoolTakenError):
+        with pytest.raises(fedphd.edge.spool.SpoolTakenError):
             app(two().grid(), context)
         assert model_of(update_of(ask(spool, TRAIN, order(BOTH)))) == [4.0, 14.0]

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from helpers import download, packed, small_config, three_parts
 
-from common.codec import CodedModel, code
-from common.config import EXACT, Config
-from common.exchange import PARTS, Parts, restrict
-from common.lineage import write_pruning
-from common.links import Download
-from common.model import build_unet, dense_structure
-from common.packing import PackedModel, pack
-from common.pruning import prune, prune_like
-from common.structure import Structure, StructureError
-from edge.keeping import EdgeKeeper, MissingModelError
-from server.structure import load_unet
+from fedphd.common.config import EXACT, Config
+from fedphd.common.network.build import build_unet, dense_structure
+from fedphd.common.network.lineage import write_pruning
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.network.pruning import prune, prune_like
+from fedphd.common.network.structure import Structure, StructureError
+from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.links import Download
+from fedphd.common.wire.parts import PARTS, Parts, restrict
+from fedphd.edge.keeping import EdgeKeeper, MissingModelError
+from fedphd.server.pruning_schedule import load_unet
 
 DECODER: Parts = ("decoder",)
 UDEC = small_config("exchange=udec")

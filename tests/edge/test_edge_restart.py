@@ -9,17 +9,17 @@ from helpers import events
 from served_edge import ServedEdge, ask, failure
 from small_edge import model_of, order, two, update_of
 
-import edge.app
-from common.messages import TRAIN, ClientUpdate, TrainOrder
-from edge.app import serve
-from edge.spool import Spool
+import fedphd.edge.app
+from fedphd.common.wire.messages import TRAIN, ClientUpdate, TrainOrder
+from fedphd.edge.app import serve
+from fedphd.edge.spool import Spool
 
 BOTH = [0, 1]
 
 
 @pytest.fixture(autouse=True)
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.app, "POLL", 0.005)
+    monkeypatch.setattr(fedphd.edge.app, "POLL", 0.005)
 
 
 @pytest.fixture

@@ -13,18 +13,18 @@ from flwr.app import Message
 from helpers import download, events, exact, small_config
 from small_edge import update_of
 
-from client.app import app
-from common.config import Config, to_run_config
-from common.exchange import SHARED, restrict
-from common.flower.inprocess import InProcessGrid
-from common.ledger import Ledger
-from common.links import Download, decode_upload
-from common.messages import TRAIN, EdgeUpdate, RoundOrder
-from common.model import build_unet
-from common.packing import PackedModel, pack
-from common.traffic import NO_TRAFFIC
-from edge.aggregator import EdgeAggregator
-from edge.spool import Progress
+from fedphd.client.app import app
+from fedphd.common.config import Config, to_run_config
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.links import Download, decode_upload
+from fedphd.common.wire.messages import TRAIN, EdgeUpdate, RoundOrder
+from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.common.wire.traffic import NO_TRAFFIC
+from fedphd.edge.aggregator import EdgeAggregator
+from fedphd.edge.spool import Progress
+from fedphd.launch.runtimes.client_grid import InProcessGrid
 
 EDGE_ROUNDS = 2
 BOTH = ["client-0", "client-1"]

@@ -13,12 +13,13 @@ from scripted import Clock
 from small_edge import model_of, order, two, update_of
 from stub_flwr import StubFlwr
 
-import edge.app
-import edge.gateway
-from common.config import from_run_config, to_run_config
-from common.config.load import RUN_ID_KEY
-from common.flower.control import Control, ControlError
-from common.messages import (
+import fedphd.edge.app
+import fedphd.edge.gateway
+from fedphd.common.config import from_run_config, to_run_config
+from fedphd.common.config.load import RUN_ID_KEY
+from fedphd.common.config.topology import edge_timeout
+from fedphd.common.flower.control import Control, ControlError
+from fedphd.common.wire.messages import (
     DRAW,
     END,
     FETCH,
@@ -32,12 +33,11 @@ from common.messages import (
     Gathered,
     Roster,
 )
-from common.topology import edge_timeout
-from edge.aggregator import EdgeAggregator
-from edge.app import serve
-from edge.forwarding import ForwardingLedger
-from edge.gateway import START_PATIENCE, SUBMIT_AGAIN, EdgeRun, app
-from edge.spool import EDGE_KEY, SPOOL_KEY, OrderFailedError, Spool
+from fedphd.edge.aggregator import EdgeAggregator
+from fedphd.edge.app import serve
+from fedphd.edge.forwarding import ForwardingLedger
+from fedphd.edge.gateway import START_PATIENCE, SUBMIT_AGAIN, EdgeRun, app
+from fedphd.edge.spool import EDGE_KEY, SPOOL_KEY, OrderFailedError, Spool
 
 CONFIG = small_config("topology.clients=2", "topology.edges=1")
 RUN = "run-1"  # the root's run, also after it was resumed
@@ -45,9 +45,9 @@ RUN = "run-1"  # the root's run, also after it was resumed
 
 @pytest.fixture(autouse=True)
 def quick_and_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.gateway, "QUICKEST_POLL", 0.005)
-    monkeypatch.setattr(edge.app, "POLL", 0.005)
-    monkeypatch.setattr(edge.gateway, "log_to", lambda _file: None)  # it would change the logging of all tests
+    monkeypatch.setattr(fedphd.edge.gateway, "QUICKEST_POLL", 0.005)
+    monkeypatch.setattr(fedphd.edge.app, "POLL", 0.005)
+    monkeypatch.setattr(fedphd.edge.gateway, "log_to", lambda _file: None)  # it would change the logging of all tests
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_the_end_of_the_run_ends_its_serverapp(context: Context, base: Path) -> 
 
 
 def test_an_edge_that_does_not_answer_in_time(context: Context, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock().set(monkeypatch, edge.gateway)
+    clock = Clock().set(monkeypatch, fedphd.edge.gateway)
     timeout = edge_timeout(CONFIG.topology)
     late = pytest.raises(OrderFailedError, match=f"edge-0 did not answer within {timeout:g} s")
     with Spool(base / RUN).serving(), late:  # alive, but busy for ever
@@ -201,8 +201,8 @@ class Submissions:
         self.clock = clock
         monkeypatch.setattr(Control, "submit", lambda *_arguments: self._submit())
         monkeypatch.setenv("FLWR_HOME", "/nowhere")
-        monkeypatch.setattr(edge.gateway.FlowerHome, "connect_to", lambda *_arguments: None)
-        monkeypatch.setattr(edge.gateway.FlowerHome, "thin_app", lambda *_arguments: Path("app"))
+        monkeypatch.setattr(fedphd.edge.gateway.FlowerHome, "connect_to", lambda *_arguments: None)
+        monkeypatch.setattr(fedphd.edge.gateway.FlowerHome, "thin_app", lambda *_arguments: Path("app"))
 
     def _submit(self) -> str:
         self.at.append(self.clock.seconds if self.clock else 0.0)
@@ -221,7 +221,7 @@ def look(clock: Clock, edge_run: EdgeRun, until: float) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock().set(monkeypatch, edge.gateway)
+    return Clock().set(monkeypatch, fedphd.edge.gateway)
 
 
 def test_a_submitted_serverapp_has_a_minute_to_start(
@@ -259,7 +259,7 @@ def test_one_message_of_the_root_brings_the_edge_to_life(
 ) -> None:
     submissions = Submissions(monkeypatch)
     submissions.failures = 1
-    monkeypatch.setattr(edge.gateway, "SUBMIT_AGAIN", 0.02)
+    monkeypatch.setattr(fedphd.edge.gateway, "SUBMIT_AGAIN", 0.02)
     started, over = threading.Event(), threading.Event()
 
     def start() -> None:
@@ -298,7 +298,7 @@ def test_what_is_submitted_to_the_edges_superlink(
     [command, app_folder, name, option, run_toml, *_] = call["arguments"]  # type: ignore[misc]
     assert (command, name, option) == ("run", "fedphd", "--run-config")
     components = tomllib.loads((Path(app_folder) / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["components"]
-    assert components == {"serverapp": "edge.app:app", "clientapp": "client.app:app"}
+    assert components == {"serverapp": "fedphd.edge.app:app", "clientapp": "fedphd.client.app:app"}
     run_config = tomllib.loads(Path(run_toml).read_text())
     assert (run_config[EDGE_KEY], run_config[SPOOL_KEY]) == ("edge-0", str(base / RUN))
     assert from_run_config(run_config) == CONFIG

@@ -9,9 +9,9 @@ from flwr.app import Array, ArrayRecord, RecordDict
 from helpers import Crowd, download, events, exact, packed, small_config, three_parts
 from small_edge import aggregator, files, order
 
-from common.exchange import PARTS, SHARED, Parts
-from common.ledger import Ledger
-from common.messages import (
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.messages import (
     DRAW,
     LOCAL,
     ClientErrand,
@@ -22,10 +22,10 @@ from common.messages import (
     Gathered,
     content_bytes,
 )
-from common.packing import PackedModel
-from common.records import MessageError
-from common.traffic import NO_TRAFFIC, Traffic
-from edge.aggregator import EdgeAggregator
+from fedphd.common.wire.parts import PARTS, SHARED, Parts
+from fedphd.common.wire.records import MessageError
+from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
+from fedphd.edge.aggregator import EdgeAggregator
 
 START = packed(0.0, 10.0)
 NAMES = ["client-0", "client-1", "client-2"]

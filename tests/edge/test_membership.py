@@ -7,18 +7,18 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from helpers import NEVER, Crowd, SlowGrid, small_config
 
-import common.flower.roll_call
-from common.config import TopologyConfig
-from common.errors import RegistrationError
-from common.flower.grids import BaseGrid
-from common.flower.inprocess import InProcessGrid
-from common.messages import REGISTER
-from edge.membership import Membership
+import fedphd.common.flower.roll_call
+from fedphd.common.config import TopologyConfig
+from fedphd.common.errors import RegistrationError
+from fedphd.common.flower.grids import BaseGrid
+from fedphd.common.wire.messages import REGISTER
+from fedphd.edge.membership import Membership
+from fedphd.launch.runtimes.client_grid import InProcessGrid
 
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common.flower.roll_call, "NODE_POLL", 0.01)
+    monkeypatch.setattr(fedphd.common.flower.roll_call, "NODE_POLL", 0.01)
 
 
 def topology(clients: int, *overrides: str, timeout: float = 10.0) -> TopologyConfig:
@@ -109,7 +109,7 @@ def test_silent_clients_are_named() -> None:
 
 def test_clients_that_answer_when_the_time_is_over_still_complete_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 0.0, 0.0, 0.0, *[1e6] * 1000])
-    monkeypatch.setattr(common.flower.roll_call.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(fedphd.common.flower.roll_call.time, "monotonic", lambda: next(now))
     members = Membership("edge-0", topology(2))
     members.register(crowd(2).grid())
     assert members.complete

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_edge import files
 
-from common.aggregation import WeightError
-from common.exchange import PARTS, Parts, reports, restrict
-from common.packing import PackedModel
-from edge.parts_average import PartsAverage
+from fedphd.common.averaging.aggregation import WeightError
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.wire.parts import PARTS, Parts, reports, restrict
+from fedphd.edge.parts_average import PartsAverage
 
 ENCODER, BOTTLENECK, DECODER = (part for part in PARTS)
 BEFORE = three_parts([1.0], [2.0], [3.0])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from flwr.app import ConfigRecord, RecordDict
 
-import edge.spool
-from edge.spool import KEPT, KINDS, OrderFailedError, Spool, SpoolTakenError
+import fedphd.edge.spool
+from fedphd.edge.spool import KEPT, KINDS, OrderFailedError, Spool, SpoolTakenError
 
 
 def content(number: int) -> RecordDict:
@@ -161,7 +161,7 @@ def test_a_spool_is_served_while_a_serverapp_lives(gateway: Spool, server: Spool
 
 
 def test_a_spool_is_served_by_one_serverapp(gateway: Spool, server: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.spool, "LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr(fedphd.edge.spool, "LOCK_PATIENCE", 0.05)
     taken = pytest.raises(SpoolTakenError, match=f"another ServerApp serves {gateway.folder}")
     with server.serving(), taken, Spool(server.folder).serving():
         pytest.fail("two ServerApps serve one spool")

@@ -7,11 +7,11 @@ from flwr.serverapp import Grid
 from helpers import Crowd, download, packed, small_config
 from small_edge import model_of, update_of
 
-from common.flower.exchange import exchange
-from common.ledger import Ledger
-from common.messages import REGISTER, TRAIN, Roster, RoundOrder
-from edge.aggregator import EdgeAggregator
-from edge.virtual import VirtualEdgeGrid
+from fedphd.common.flower.delivery import exchange
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.messages import REGISTER, TRAIN, Roster, RoundOrder
+from fedphd.edge.aggregator import EdgeAggregator
+from fedphd.edge.virtual import VirtualEdgeGrid
 
 START = packed(0.0)
 

@@ -8,21 +8,21 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 from helpers import Crowd, events, packed, small_config
 
-from common.exchange import restrict
-from common.flower.exchange import Patience, exchange
-from common.ledger import Ledger
-from common.messages import EdgeUpdate, RoundOrder
-from common.packing import PackedModel
-from common.topology import edge_ids
-from edge.aggregator import EdgeAggregator
-from edge.virtual import VirtualEdgeGrid
-from server.assignment import Assignment
-from server.correction import Correction
-from server.errands import Errands
-from server.registry import register
-from server.state import GlobalState
-from server.strategy import HierarchicalStrategy
-from server.structure import StructureSchedule
+from fedphd.common.config.topology import edge_ids
+from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.messages import EdgeUpdate, RoundOrder
+from fedphd.common.wire.parts import restrict
+from fedphd.edge.aggregator import EdgeAggregator
+from fedphd.edge.virtual import VirtualEdgeGrid
+from fedphd.server.assignment import Assignment
+from fedphd.server.correction import Correction
+from fedphd.server.errands import Errands
+from fedphd.server.pruning_schedule import StructureSchedule
+from fedphd.server.registry import register
+from fedphd.server.state import GlobalState
+from fedphd.server.strategy import HierarchicalStrategy
 
 START = packed(0.0, 10.0)
 HOMES = "topology.homes=[[0],[0],[1],[1]]"

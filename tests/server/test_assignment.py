@@ -9,12 +9,12 @@ from helpers import profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.config import AssignmentConfig, TopologyConfig
-from common.config.schema import FixedAssignment, HomogeneityAssignment, RandomAssignment
-from common.homogeneity import LabelState
-from common.topology import client_id, edge_id
-from server.assignment import Assignment, plan_round, selection_probabilities
-from server.registry import Registry
+from fedphd.common.averaging.homogeneity import LabelState
+from fedphd.common.config import AssignmentConfig, TopologyConfig
+from fedphd.common.config.schema import FixedAssignment, HomogeneityAssignment, RandomAssignment
+from fedphd.common.config.topology import client_id, edge_id
+from fedphd.server.assignment import Assignment, plan_round, selection_probabilities
+from fedphd.server.registry import Registry
 
 KINDS: dict[str, AssignmentConfig] = {
     "fixed": FixedAssignment(kind="fixed"),

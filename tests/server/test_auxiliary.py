@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from common.config import Config
-from common.diffusion import Diffusion
-from common.errors import FedPhDError
-from common.ledger import Ledger
-from common.model import build_unet
-from common.packing import PackedModel, pack
-from common.private_files import write_private
-from common.sampling import draw
-from server.correction import AuxiliarySet, prepare
-from server.correction.apportionment import apportion
-from server.structure import load_unet
+from fedphd.common.config import Config
+from fedphd.common.errors import FedPhDError
+from fedphd.common.keeping.private_files import write_private
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.sampling import draw
+from fedphd.server.correction import AuxiliarySet, prepare
+from fedphd.server.correction.apportionment import apportion
+from fedphd.server.pruning_schedule import load_unet
 
 SAMPLES = {"client-0": 50, "client-1": 0, "client-2": 30, "client-3": 20}
 # 12 images: 6 of client-0 in chunks of 4 and 2, 3.6 of client-2, 2.4 of client-3: 4 in one chunk, and 2 in one.

@@ -8,14 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from common.errors import SettingError
-from common.links import Reference
-from common.packing import PackedModel
-from common.pruning import Pruning
-from common.structure import Structure
-from common.traffic import LANES, Traffic
-from server import checkpoint
-from server.state import GlobalState
+from fedphd.common.errors import SettingError
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.pruning import Pruning
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.links import Reference
+from fedphd.common.wire.traffic import LANES, Traffic
+from fedphd.server import checkpoint
+from fedphd.server.state import GlobalState
 
 STRUCTURE = Structure((("conv.weight", (2, 1, 3, 3)), ("conv.bias", (2,)), ("scale", ())))
 PART = Structure(STRUCTURE.tensors[:2])  # what travels need not be the whole network

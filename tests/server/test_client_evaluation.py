@@ -8,11 +8,11 @@ from helpers import small_config
 from numpy.typing import NDArray
 from PIL import Image
 
-from common.data import load
-from common.messages import Drawing
-from server.evaluation.clients import evaluate_clients
-from server.evaluation.evaluator import Evaluator
-from server.evaluation.grid import save_grid
+from fedphd.common.data import load
+from fedphd.common.wire.messages import Drawing
+from fedphd.server.evaluation.clients import evaluate_clients
+from fedphd.server.evaluation.evaluator import Evaluator
+from fedphd.server.evaluation.grid import save_grid
 
 Pixels = NDArray[np.uint8]
 

@@ -3,18 +3,18 @@ import pytest
 import torch
 from helpers import events, small_config
 
-from common.data import load
-from common.diffusion import Diffusion
-from common.errors import SettingError
-from common.ledger import Ledger
-from common.model import build_unet
-from common.noise_prediction import simple_loss
-from common.packing import PackedModel, pack
-from common.pruning import prune
-from common.training import seeded
-from common.training_set import TrainingSet
-from server.correction import Correction
-from server.structure import load_unet
+from fedphd.common.data import load
+from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.errors import SettingError
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.network.pruning import prune
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.fit import seeded
+from fedphd.common.training.noise_prediction import simple_loss
+from fedphd.server.correction import Correction
+from fedphd.server.pruning_schedule import load_unet
 
 SETTINGS = ("correction=each_round", "correction.batch_size=32", "correction.lr=2e-3", "training.clip_norm=null")
 

@@ -11,9 +11,9 @@ from flwr.serverapp import Grid
 from helpers import Crowd, events, exact, packed, three_parts
 from small_root import HOMES, START, Run, crowd, lane
 
-from common.messages import ClientErrand, ClientUpdate, Drawing
-from edge.aggregator import EdgeAggregator
-from server.errands import ErrandError
+from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing
+from fedphd.edge.aggregator import EdgeAggregator
+from fedphd.server.errands import ErrandError
 
 CLIENTS = ["client-0", "client-1", "client-2", "client-3"]
 NETWORK = three_parts([0.0], [10.0, 10.0], [20.0, 20.0, 20.0])

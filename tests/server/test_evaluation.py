@@ -7,11 +7,11 @@ import torch
 from diffusers import UNet2DModel
 from PIL import Image
 
-from common.config import compose
-from common.data import load
-from common.errors import SettingError
-from server.evaluation import Evaluator
-from server.evaluation.frechet import fit_gaussian, frechet_distance
+from fedphd.common.config import compose
+from fedphd.common.data import load
+from fedphd.common.errors import SettingError
+from fedphd.server.evaluation import Evaluator
+from fedphd.server.evaluation.frechet import fit_gaussian, frechet_distance
 
 QUICK = [
     "diffusion.sampler_steps=2",

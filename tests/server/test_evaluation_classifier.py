@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from common.config import compose
-from common.data import load
-from common.data.images import ArrayImages
-from server.evaluation.classifier import Classifier, train_classifier
+from fedphd.common.config import compose
+from fedphd.common.data import load
+from fedphd.common.data.images import ArrayImages
+from fedphd.server.evaluation.classifier import Classifier, train_classifier
 
 
 def accuracy(model, images):

@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from common.config import compose
-from common.data import load
-from common.errors import SettingError
-from server.evaluation.features import ClassifierFeatures, ImportedFeatures
-from server.evaluation.inception import InceptionFeatures, inception_score
+from fedphd.common.config import compose
+from fedphd.common.data import load
+from fedphd.common.errors import SettingError
+from fedphd.server.evaluation.features import ClassifierFeatures, ImportedFeatures
+from fedphd.server.evaluation.inception import InceptionFeatures, inception_score
 
 CPU = torch.device("cpu")
 

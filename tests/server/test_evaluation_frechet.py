@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.evaluation.frechet import Gaussian, fit_gaussian, frechet_distance
+from fedphd.server.evaluation.frechet import Gaussian, fit_gaussian, frechet_distance
 
 
 def gaussian(mean, covariance):

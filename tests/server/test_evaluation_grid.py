@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from server.evaluation.grid import save_grid
+from fedphd.server.evaluation.grid import save_grid
 
 
 @pytest.mark.parametrize(

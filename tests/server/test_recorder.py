@@ -8,16 +8,16 @@ import pytest
 from flwr.app import ArrayRecord
 from helpers import events, packed, small_config
 
-from common.ledger import Ledger, read_lines
-from common.links import Reference
-from common.messages import Drawing
-from common.model import build_unet
-from common.packing import pack
-from common.traffic import Traffic
-from server import checkpoint
-from server.recorder import Recorder
-from server.state import GlobalState, RoundSummary
-from server.structure import StructureSchedule
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import pack
+from fedphd.common.run.ledger import Ledger, read_lines
+from fedphd.common.wire.links import Reference
+from fedphd.common.wire.messages import Drawing
+from fedphd.common.wire.traffic import Traffic
+from fedphd.server import checkpoint
+from fedphd.server.pruning_schedule import StructureSchedule
+from fedphd.server.recorder import Recorder
+from fedphd.server.state import GlobalState, RoundSummary
 
 START = pack(build_unet(small_config().model, 0).state_dict())
 QUICK = ["diffusion.sampler_steps=1", "evaluation.grid_images=4"]

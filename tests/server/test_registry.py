@@ -9,22 +9,22 @@ from flwr.app import Error, Message, RecordDict
 from helpers import events, profile, small_config
 from scripted import Clock, Node, ScriptedGrid
 
-import common.flower.exchange
-import common.flower.roll_call
-import server.registry
-from common.config import TopologyConfig
-from common.errors import RegistrationError
-from common.flower.grids import BaseGrid
-from common.flower.private import set_message_id
-from common.ledger import Ledger, read_lines
-from common.messages import Profile, Roster
-from server.registry import register
+import fedphd.common.flower.delivery
+import fedphd.common.flower.roll_call
+import fedphd.server.registry
+from fedphd.common.config import TopologyConfig
+from fedphd.common.errors import RegistrationError
+from fedphd.common.flower.grids import BaseGrid
+from fedphd.common.flower.private import set_message_id
+from fedphd.common.run.ledger import Ledger, read_lines
+from fedphd.common.wire.messages import Profile, Roster
+from fedphd.server.registry import register
 
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common.flower.roll_call, "NODE_POLL", 0.01)
-    monkeypatch.setattr(server.registry, "edge_timeout", lambda _topology: 0.0)
+    monkeypatch.setattr(fedphd.common.flower.roll_call, "NODE_POLL", 0.01)
+    monkeypatch.setattr(fedphd.server.registry, "edge_timeout", lambda _topology: 0.0)
 
 
 class RosterGrid(BaseGrid):
@@ -126,7 +126,7 @@ def test_what_edges_noted_while_they_registered_comes_into_the_roots_ledger(ledg
 
 
 def test_an_edge_that_comes_late_is_waited_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock().set(monkeypatch, common.flower.exchange, common.flower.roll_call)
+    clock = Clock().set(monkeypatch, fedphd.common.flower.delivery, fedphd.common.flower.roll_call)
     late = Node([(1.0, Roster("edge-1", [B, C]).write())], online=[(55.0, inf)])
     grid = ScriptedGrid(clock, {10: Node([(1.0, Roster("edge-0", [A, B]).write())]), 11: late})
     assert register(grid, topology(60.0), ledger).nodes == {"edge-0": 10, "edge-1": 11}
@@ -135,7 +135,7 @@ def test_an_edge_that_comes_late_is_waited_for(ledger: Ledger, monkeypatch: pyte
 def test_a_gateway_that_was_restarted_is_asked_again_and_the_ledger_tells(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = Clock().set(monkeypatch, common.flower.exchange, common.flower.roll_call)
+    clock = Clock().set(monkeypatch, fedphd.common.flower.delivery, fedphd.common.flower.roll_call)
     answers = [(999.0, RecordDict()), (1.0, Roster("edge-1", [B, C]).write())]
     restarted = Node(answers, online=[(0.0, 5.0), (9.0, inf)])
     grid = ScriptedGrid(clock, {10: Node([(1.0, Roster("edge-0", [A, B]).write())]), 11: restarted})

@@ -7,13 +7,13 @@ from flwr.app import Error, RecordDict
 from helpers import events, profile, small_config
 from scripted import Clock, Node, ScriptedGrid
 
-import common.flower.exchange
-import common.flower.roll_call
-from common.errors import RegistrationError, SettingError
-from common.ledger import Ledger
-from common.messages import END, REGISTER, TRAIN, Roster
-from common.quorum import QuorumError
-from server.serve import serve
+import fedphd.common.flower.delivery
+import fedphd.common.flower.roll_call
+from fedphd.common.averaging.quorum import QuorumError
+from fedphd.common.errors import RegistrationError, SettingError
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.wire.messages import END, REGISTER, TRAIN, Roster
+from fedphd.server.serve import serve
 
 CLIENTS = [profile(index, [1.0] * 10) for index in range(4)]
 OK = (1.0, RecordDict())
@@ -22,7 +22,7 @@ FULL = (1.0, Error(2, "OSError: the spool is full"))
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock().set(monkeypatch, common.flower.exchange, common.flower.roll_call)
+    return Clock().set(monkeypatch, fedphd.common.flower.delivery, fedphd.common.flower.roll_call)
 
 
 def registers(edge: str) -> tuple[float, RecordDict]:

@@ -7,7 +7,7 @@ from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from helpers import events
 from small_root import HOMES, Run, crowd, lane
 
-from common.messages import ClientUpdate, RoundOrder, TrainOrder
+from fedphd.common.wire.messages import ClientUpdate, RoundOrder, TrainOrder
 
 BY_SCORE = ["weighting=homogeneity", "weighting.root.a=1200"]
 

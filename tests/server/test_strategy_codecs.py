@@ -11,12 +11,12 @@ from flwr.app import RecordDict
 from helpers import Crowd, events, small_config, three_parts
 from small_root import HOMES, Run, crowd, lane
 
-from common.codec import coded_bytes
-from common.exchange import PARTS
-from common.messages import EdgeUpdate
-from common.model import build_unet
-from common.packing import PackedModel, pack
-from common.structure import Structure
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.codec import coded_bytes
+from fedphd.common.wire.messages import EdgeUpdate
+from fedphd.common.wire.parts import PARTS
 
 # One matrix of two channels with four numbers each, which are quantised, and two biases, which are not.
 STRUCTURE = Structure((("w", (2, 4)), ("b", (2,))))

@@ -10,15 +10,15 @@ from flwr.app import RecordDict
 from helpers import Crowd, events, exact, packed, small_config, three_parts
 from small_root import HOMES, Run, crowd, lane
 
-from common.codec import CodedModel
-from common.exchange import SHARED, restrict
-from common.messages import ClientUpdate, EdgeUpdate, TrainOrder
-from common.model import build_unet
-from common.packing import PackedModel, pack
-from common.pruning import prune_like
-from common.seeding import numpy_rng
-from server.assignment import final_rounds
-from server.structure import load_unet
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.network.pruning import prune_like
+from fedphd.common.training.seeding import numpy_rng
+from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.messages import ClientUpdate, EdgeUpdate, TrainOrder
+from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.server.assignment import final_rounds
+from fedphd.server.pruning_schedule import load_unet
 
 SCAFFOLD = "objective=control_variates"
 

@@ -7,10 +7,10 @@ import torch
 from helpers import Crowd, events, small_config
 from small_root import HOMES, Run, crowd
 
-from common.model import build_unet
-from common.packing import PackedModel, pack
-from common.training_set import TrainingSet
-from server.correction import Correction
+from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.packing import PackedModel, pack
+from fedphd.server.correction import Correction
 
 START = pack(build_unet(small_config().model, 0).state_dict())
 QUICK = ["correction.steps=1", "correction.batch_size=4", "correction.lr=0.01"]

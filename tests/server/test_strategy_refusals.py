@@ -9,12 +9,12 @@ from flwr.app import RecordDict
 from helpers import events, exact, packed
 from small_root import HOMES, START, Forge, Run, crowd, lane
 
-from common.codec import CodedModel
-from common.flower.exchange import exchange
-from common.messages import ClientUpdate, EdgeUpdate, TrainOrder
-from common.packing import PackedModel
-from common.quorum import QuorumError
-from server.state import GlobalState
+from fedphd.common.averaging.quorum import QuorumError
+from fedphd.common.flower.delivery import exchange
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.messages import ClientUpdate, EdgeUpdate, TrainOrder
+from fedphd.server.state import GlobalState
 
 BY_SCORE = ["weighting=homogeneity", "weighting.root.a=1200"]
 NOT_FINITE = np.array([np.inf, 2.0], "<f4").tobytes()

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from helpers import small_config
 
-from common.config import TrackingConfig
-from common.errors import SettingError
-from server.tracking import make_tracker
+from fedphd.common.config import TrackingConfig
+from fedphd.common.errors import SettingError
+from fedphd.server.tracking import make_tracker
 
 
 def test_tensorboard_gets_each_number_of_a_line(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.config import CorrectionConfig
-from server.correction.schedule import due
-from server.correction.trend import learning_is_slow
+from fedphd.common.config import CorrectionConfig
+from fedphd.server.correction.schedule import due
+from fedphd.server.correction.trend import learning_is_slow
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 import pytest
 from helpers import exact, packed
 
-from common.config import WeightingConfig
-from common.messages import EdgeRound, EdgeUpdate
-from server.weighting import root_weight
+from fedphd.common.config import WeightingConfig
+from fedphd.common.wire.messages import EdgeRound, EdgeUpdate
+from fedphd.server.weighting import root_weight
 
 BY_SAMPLES = WeightingConfig(kind="samples")
 BY_SCORE = WeightingConfig(kind="homogeneity", a=200.0)

@@ -9,7 +9,7 @@ def spoil() -> None:
     import numpy as np
     from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
-    from common.messages import ClientUpdate
+    from fedphd.common.wire.messages import ClientUpdate
 
     write = ClientUpdate.write
 

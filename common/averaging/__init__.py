@@ -1,0 +1,1 @@
+"""Averages: their weights, the homogeneity that FedPhD weighs by, the quorum, and the ordered sum."""

@@ -1,0 +1,49 @@
+"""Models among the states that a node keeps: all or some tensors of a network."""
+
+import numpy as np
+import torch
+
+from fedphd.common.config import ModelConfig
+from fedphd.common.keeping.state_store import State, StateStore
+from fedphd.common.network.lineage import prune_tensors
+from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.structure import Structure
+
+
+def keep_model(store: StateStore, round: int, model: PackedModel, whole: str) -> None:
+    """Write a model as the state after `round`; `whole` is the structure id of the network that it belongs to."""
+    store.save(round, {name: torch.from_numpy(np.array(array)) for name, array in model.arrays()}, whole)
+
+
+def kept_model(state: State, structure: Structure) -> PackedModel:
+    """Read the tensors that `structure` names."""
+    return PackedModel(
+        structure, np.concatenate([state.tensors[name].numpy().ravel() for name, _ in structure.tensors])
+    )
+
+
+def newest_model(
+    store: StateStore, round: int, structure: Structure, whole: str, model: ModelConfig, pruning: str
+) -> PackedModel | None:
+    """Find the newest model that `round` may start from, pruned like the network; None if there is none.
+
+    Parameters
+    ----------
+    store, round : StateStore, int
+        Where to look, and for which round.
+    structure : Structure
+        Of the model's tensors.
+    whole : str
+        Structure id of the network as it is now.
+    model : ModelConfig
+        The dense network's options.
+    pruning : str
+        JSON of the pruning that made the present network, or null.
+    """
+    for state in store.restore(round):
+        tensors = state.tensors
+        if state.structure != whole:
+            tensors = prune_tensors(tensors, state.structure, model, pruning)
+        if {name: tuple(tensor.shape) for name, tensor in tensors.items()} == structure.shapes:
+            return kept_model(State(state.round, tensors, whole), structure)
+    return None

@@ -1,1 +1,0 @@
-"""Starting a run: the `fedphd` command and the runtimes that need processes of their own."""

@@ -1,9 +1,0 @@
-"""The networks that can predict the noise. `UNet` is any of them; their top-level names are those of diffusers."""
-
-from diffusers import UNet2DModel
-
-from common.networks.convnext import ConvNextUNet
-
-UNet = UNet2DModel | ConvNextUNet
-
-__all__ = ["ConvNextUNet", "UNet"]

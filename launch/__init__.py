@@ -1,0 +1,1 @@
+"""The front door: the `fedphd` command, which starts, shows and reports. The only room that imports all tiers."""

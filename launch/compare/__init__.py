@@ -1,0 +1,5 @@
+"""``fedphd compare``: runs side by side, as a table, a plot and a page, made from their folders alone."""
+
+from fedphd.launch.compare.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,92 @@
+"""The comparison as a table: a row for each configuration, and one for real held-out images."""
+
+from fedphd.common.run.figures import three_digits
+from fedphd.launch.compare.comparison import Comparison, Configuration
+from fedphd.launch.compare.numbers import QUALITY, Quantity, Spread, pick_unit
+from fedphd.launch.report.tables import Table
+
+MISSING = "n/a"
+BY_CLIENT = "†"
+REAL = "real held-out images"
+
+
+def main_table(comparison: Comparison) -> Table:
+    """Make the table of means and spreads.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        The runs.
+
+    Returns
+    -------
+    Table
+        First the configuration and its seeds, then each quantity that there is.
+    """
+    head, columns = ["configuration", "seeds"], []
+    for quantity in comparison.quantities:
+        title, cells = _column(quantity, comparison)
+        head.append(title)
+        columns.append(cells)
+    first = [[row.name, ", ".join(map(str, row.seeds))] for row in comparison.configurations]
+    if comparison.reference:
+        first.append([REAL, ""])
+    rows = [[*words, *(column[index] for column in columns)] for index, words in enumerate(first)]
+    return Table("", head, rows, words=2)
+
+
+def caveats(comparison: Comparison) -> list[str]:
+    """Say in sentences what makes rows less than comparable."""
+    found = []
+    if not comparison.same_seeds:
+        found.append("Not all rows have the same seeds, which also decide who holds which images.")
+    if any(row.over_clients for row in comparison.configurations):
+        found.append(f"{BY_CLIENT} Mean over the clients' own models, since there is no global one.")
+    return found
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Say in sentences what the cells are, and each column."""
+    found = ["Mean ± sample standard deviation over seeds; without ± there is one seed, or all seeds agree."]
+    found += [f"{_title(quantity, comparison)}: {quantity.note}" for quantity in comparison.quantities]
+    if comparison.reference:
+        found.append(f"{REAL}: About what a perfect model would score; one value for each seed.")
+    return found
+
+
+def plus_minus(spread: Spread) -> str:
+    """Write mean and spread with the mean's three digits: ``24.6 ± 1.3``."""
+    mean = three_digits(spread.mean)
+    if not spread.std:
+        return mean
+    return f"{mean} ± {spread.std:.{len(mean.partition('.')[2])}f}"
+
+
+def _column(quantity: Quantity, comparison: Comparison) -> tuple[str, list[str]]:
+    """Make the head and the cells of a quantity, all in one unit."""
+    spreads = [row.spread(quantity) for row in comparison.configurations]
+    title, factor = _title(quantity, comparison), 1.0
+    if quantity.units:
+        factor, unit = pick_unit([one.mean for one in spreads if one], quantity.units)
+        title += f" ({unit})"
+    cells = [
+        MISSING if one is None else plus_minus(_scaled(one, factor)) + _mark(quantity, row)
+        for one, row in zip(spreads, comparison.configurations, strict=True)
+    ]
+    if comparison.reference:
+        cells.append(plus_minus(comparison.reference) if quantity is QUALITY else "")
+    return title, cells
+
+
+def _title(quantity: Quantity, comparison: Comparison) -> str:
+    if quantity is not QUALITY:
+        return quantity.title
+    return f"{'FID' if comparison.measure == 'fid' else comparison.measure} ↓"
+
+
+def _mark(quantity: Quantity, row: Configuration) -> str:
+    return f" {BY_CLIENT}" if quantity is QUALITY and row.over_clients else ""
+
+
+def _scaled(spread: Spread, factor: float) -> Spread:
+    return Spread(tuple(value / factor for value in spread.values))

@@ -1,0 +1,5 @@
+"""``fedphd cost``: what a configuration will communicate, before anything runs."""
+
+from fedphd.launch.cost.command import main
+
+__all__ = ["main"]

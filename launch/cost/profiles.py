@@ -1,0 +1,82 @@
+"""What clients will tell when they register, as far as that is known before the run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedphd.common.averaging.homogeneity import told_samples
+from fedphd.common.config import Config
+from fedphd.common.config.topology import client_id, edge_ids, homes
+from fedphd.common.data import check_fits, check_there, holder_data, load
+from fedphd.common.data.holders import ROOT
+from fedphd.common.data.images import ImageSet, Indices
+from fedphd.common.data.partition import partition
+from fedphd.common.errors import RegistrationError
+from fedphd.common.wire.messages import Profile
+from fedphd.server.registry import Registry
+
+
+def unknown_profiles(config: Config) -> str | None:
+    """Say what keeps the clients' label histograms from being known here, and what stands in for them.
+
+    Returns
+    -------
+    str or None
+        None if they are known.
+    """
+    if _elsewhere(config):
+        return "partition=own in a deployment: as if every client had as many images of each class"
+    if config.privacy.histogram_epsilon is not None:
+        return f"privacy.histogram_epsilon={config.privacy.histogram_epsilon}: as if there were no noise"
+    return None
+
+
+def registry(config: Config) -> Registry:
+    """Make the registry that a run without faults will have.
+
+    Raises
+    ------
+    SettingError
+        If the images cannot be read, do not fit the U-Net, or cannot be split as asked.
+    RegistrationError
+        If the clients' images do not have the same classes.
+    """
+    clients = [client_id(index) for index in range(config.topology.clients)]
+    profiles = dict(zip(clients, _profiles(config, clients), strict=True))
+    if len({tuple(profile.classes) for profile in profiles.values()}) > 1:
+        raise RegistrationError("the clients do not have the same classes")
+    nodes = {edge: node for node, edge in enumerate(edge_ids(config.topology), start=1)}
+    return Registry(nodes, profiles, homes(config.topology))
+
+
+def _profiles(config: Config, clients: list[str]) -> list[Profile]:
+    if config.partition.kind == "own" and not _elsewhere(config):
+        return [_profile(client, _images(config, client)) for client in clients]
+    images = _images(config, ROOT)
+    classes = len(images.class_names)
+    if _elsewhere(config):
+        return [_told(client, images.class_names, [1.0] * classes) for client in clients]
+    parts = partition(images.labels, classes, config.partition, len(clients), config.seed)
+    return [_profile(client, images, part) for client, part in zip(clients, parts, strict=True)]
+
+
+def _elsewhere(config: Config) -> bool:
+    """Whether the clients' images are on their own machines."""
+    return config.partition.kind == "own" and config.runtime.name == "deployment"
+
+
+def _images(config: Config, holder: str) -> ImageSet:
+    data = holder_data(config, holder)
+    check_there(data)
+    images = load(data, "train", config.seed)
+    check_fits(images, config.model)
+    return images
+
+
+def _profile(client: str, images: ImageSet, part: Indices | slice = slice(None)) -> Profile:
+    counts = np.bincount(images.labels[part], minlength=len(images.class_names))
+    return _told(client, images.class_names, [float(count) for count in counts])
+
+
+def _told(client: str, classes: Sequence[str], counts: list[float]) -> Profile:
+    return Profile(client, told_samples(counts), list(classes), counts)

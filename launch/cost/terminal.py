@@ -1,0 +1,72 @@
+"""The estimate as a person reads it on a terminal."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fedphd.common.run.figures import size, three_digits
+from fedphd.common.wire.parts import PARTS
+from fedphd.common.wire.traffic import LANES, total
+from fedphd.launch.cost.estimate import Estimate, Period, saved
+from fedphd.launch.cost.notes import notes
+from fedphd.launch.watch.state import DETAIL, SUMMARY
+
+
+def show(estimate: Estimate, console: Console) -> None:
+    """Print the U-Net, the whole run's communication, that of its rounds, and what is to be known."""
+    hops = [lane for lane in LANES if estimate.config.topology.edges or lane.startswith("access")]
+    for table in (_networks(estimate), _whole_run(estimate, hops), _rounds(estimate, hops)):
+        console.print(table)
+        console.print()
+    text = "saved: share of the bytes with exchange=full, codec=float32, structure=dense, which are "
+    console.print(Text(text + size(total(estimate.unsaved.values()).bytes), DETAIL), soft_wrap=True)
+    for note in notes(estimate):
+        console.print(Text(note), soft_wrap=True)
+
+
+def _networks(estimate: Estimate) -> Table:
+    table = _table("U-Net", *PARTS, "parameters", "MACs")
+    named = {"dense": estimate.dense}
+    if estimate.pruned is not None:
+        when = "at the start" if estimate.pruned_after == 0 else f"after round {estimate.pruned_after}"
+        named[f"pruned {when}"] = estimate.pruned
+    for name, network in named.items():
+        counts = [*network.parameters.values(), network.structure.size]
+        table.add_row(name, *(f"{number:,}" for number in counts), f"{three_digits(network.macs / 1e9)} G")
+    return table
+
+
+def _whole_run(estimate: Estimate, hops: list[str]) -> Table:
+    table = _table(f"{estimate.config.rounds} rounds", "messages", "parameters", "bytes", "", "saved")
+    lanes, unsaved = estimate.lanes, estimate.unsaved
+    rows = {_name(lane): (lanes[lane], unsaved[lane]) for lane in hops}
+    rows["total"] = total(lanes.values()), total(unsaved.values())
+    for name, (spent, without) in rows.items():
+        counts = (f"{number:,}" for number in (spent.messages, spent.parameters, spent.bytes))
+        table.add_row(name, *counts, size(spent.bytes), f"{saved(spent, without):.1%}")
+    return table
+
+
+def _rounds(estimate: Estimate, hops: list[str]) -> Table:
+    table = _table("mean bytes of a root round", *map(_name, hops), "total")
+    for period in estimate.periods:
+        means = [period.lanes[lane].bytes / period.rounds for lane in hops]
+        table.add_row(_when(period), *map(size, [*means, sum(means)]))
+    return table
+
+
+def _when(period: Period) -> str:
+    if period.last == 0:
+        return "before the first: local models"
+    return f"round {period.first}" if period.rounds == 1 else f"rounds {period.first}-{period.last}"
+
+
+def _name(lane: str) -> str:
+    return lane.replace("_", " ")
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=SUMMARY)
+    for index, title in enumerate(titles):
+        table.add_column(title, justify="right" if index else "left", no_wrap=True)
+    return table

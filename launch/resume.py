@@ -1,0 +1,52 @@
+"""Going on with a run: it must be the same run."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedphd.common.config import Config, decides, from_yaml, leaves, validate
+from fedphd.common.errors import SettingError
+from fedphd.common.run.figures import one_line
+
+
+def from_resumed(tree: Any) -> Config | None:
+    """Check a composed configuration that resumes a run against that run's own.
+
+    Parameters
+    ----------
+    tree : Any
+        The composed configuration as plain dicts and lists.
+
+    Returns
+    -------
+    Config or None
+        The configuration to go on with; None if `checkpoint.resume` is not set.
+
+    Raises
+    ------
+    SettingError
+        If there is no such run, or a setting differs that would make it another run.
+    """
+    resume = tree["checkpoint"]["resume"]
+    if resume is None:
+        return None
+    file = Path(resume).expanduser() / "config.yaml"
+    if not file.exists():
+        raise SettingError("checkpoint.resume", resume, "is not a run folder: it has no config.yaml")
+    try:
+        before = from_yaml(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, SettingError) as error:
+        advice = (
+            f"its config.yaml cannot be used ({one_line(error)}); it is damaged, or of another version of this program"
+        )
+        raise SettingError("checkpoint.resume", resume, advice) from None
+    if tree["structure"].get("sparse_rounds", 0) is None:
+        # Left open, it follows from the number of rounds, which may have grown since.
+        tree["structure"]["sparse_rounds"] = before.structure.sparse_rounds
+    now = validate(tree)
+    old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
+    for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first
+        if old.get(key) != new.get(key) and decides(key, now):
+            raise SettingError(key, new.get(key), f"the run to resume has {old.get(key)}; give the same settings again")
+    return now

@@ -1,0 +1,1 @@
+"""What is shown of a run that goes on: the progress display, and `fedphd status`."""

@@ -1,0 +1,5 @@
+"""Where a deployment stands: what its run folder tells, and beside it what each SuperLink tells."""
+
+from fedphd.launch.watch.status.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,162 @@
+"""``fedphd status``: whom to ask, and how to print it."""
+
+import json
+import os
+import re
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from rich.console import Console
+
+from fedphd.common.errors import SettingError
+from fedphd.launch.deploy.keys import CA, ROOT
+from fedphd.launch.runtimes.processes import FACTS
+from fedphd.launch.watch.status.folder import CONFIG, LEDGER, is_run_folder, read_config, read_run_folder
+from fedphd.launch.watch.status.picture import picture
+from fedphd.launch.watch.status.superlinks import SuperLink, ask_all
+from fedphd.launch.watch.status.table import show
+
+RUNS = Path("runs")  # where Hydra makes run folders
+UNNAMED = "tier"  # whose SuperLink it is, if nobody says so
+PIPE_WIDTH = 160  # columns, where there is no terminal
+
+
+class Facts(BaseModel):
+    """What `runtime=processes` writes into the run folder.
+
+    Attributes
+    ----------
+    superlinks : dict[str, str]
+        Address of each tier's SuperLink.
+    certificates : str
+        File of the certificate authority; empty: without TLS.
+    nodes : dict[str, dict[str, str]]
+        For each tier, Flower's node id of each name.
+    """
+
+    superlinks: dict[str, str]
+    certificates: str
+    nodes: dict[str, dict[str, str]]
+
+
+def main(arguments: list[str]) -> None:
+    """Print where a deployment stands, as tables or as JSON (launch/watch/status/structure.py says what is in it).
+
+    Parameters
+    ----------
+    arguments : list[str]
+        The command line after ``fedphd status``.
+
+    Raises
+    ------
+    SettingError
+        If it is not known whom to ask, or a file that is named cannot be read. A SuperLink that cannot be
+        reached is no error: it is shown.
+    """
+    given = _parser().parse_args(arguments)
+    run_dir = _run_dir(given)
+    superlinks = _superlinks(given, run_dir)
+    if run_dir is None and not superlinks:
+        advice = f"there is no run folder in ./{RUNS}; name one, or --superlink HOST:PORT"
+        raise SettingError("RUN_DIR", None, advice)
+    answers = ask_all(superlinks)
+    status = picture(read_run_folder(run_dir) if run_dir else None, superlinks, answers, time.time())
+    if given.json:
+        print(json.dumps(asdict(status), indent=2))
+    else:
+        show(status, Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH))
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser("fedphd status", description="Show where a deployment stands.")
+    known = {name: os.environ.get(f"FEDPHD_{name}") or None for name in ("RUN_DIR", "SUPERLINK", "NODES", "TIER")}
+    certificates = os.environ.get("FEDPHD_ROOT_CERTIFICATES") or None
+    add = parser.add_argument
+    add("run_dir", nargs="?", metavar="RUN_DIR", default=known["RUN_DIR"], help=f"by default the newest in ./{RUNS}")
+    add("--superlink", metavar="HOST:PORT", default=known["SUPERLINK"], help="by default those that the run names")
+    add("--root-certificates", type=Path, metavar="FILE", default=certificates, help=f"{CA} of the deployment's keys")
+    add("--nodes", type=Path, metavar="FILE", default=known["NODES"], help="names of the nodes, by `fedphd register`")
+    add("--tier", metavar="NAME", default=known["TIER"], help="whose SuperLink it is: root, edge-0 ...")
+    add("--insecure", action="store_true", help="the SuperLink is without TLS")
+    add("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _run_dir(given: Namespace) -> Path | None:
+    """Find the run folder; an edge has none of its own."""
+    if given.run_dir is not None:
+        path = Path(given.run_dir).expanduser().absolute()
+        if not is_run_folder(path):
+            raise SettingError("RUN_DIR", given.run_dir, f"is not a run folder: it has no {CONFIG}")
+        return path
+    if given.tier not in (None, ROOT):
+        return None
+    runs = Path(os.environ.get("FEDPHD_RUNS") or RUNS)
+    folders = [path for path in runs.glob("*") if is_run_folder(path)]
+    return max(folders, key=_changed).absolute() if folders else None
+
+
+def _changed(run_dir: Path) -> float:
+    files = [run_dir / name for name in (CONFIG, LEDGER, FACTS)]
+    return max(file.stat().st_mtime for file in files if file.exists())
+
+
+def _superlinks(given: Namespace, run_dir: Path | None) -> list[SuperLink]:
+    """Name whom to ask: the SuperLink that is given, or those that the run folder names."""
+    if given.superlink is not None:
+        tier = given.tier or (ROOT if run_dir else UNNAMED)
+        return [SuperLink(tier, _address(given.superlink), _certificates(given), _names(given.nodes))]
+    if run_dir is None:
+        return []
+    if (run_dir / FACTS).exists():
+        return _of_facts(run_dir / FACTS, given.tier)
+    config = read_config(run_dir)
+    if config is None or config.runtime.superlink is None or given.tier not in (None, ROOT):
+        return []
+    certificates = None if config.runtime.insecure else config.runtime.root_certificates
+    return [SuperLink(ROOT, config.runtime.superlink, certificates, _names(given.nodes))]
+
+
+def _of_facts(file: Path, tier: str | None) -> list[SuperLink]:
+    try:
+        facts = Facts.model_validate_json(file.read_bytes())
+    except ValidationError:
+        raise SettingError("RUN_DIR", file.parent, f"{FACTS} cannot be read; name the SuperLink instead") from None
+    if tier is not None and tier not in facts.superlinks:
+        raise SettingError("--tier", tier, f"use one of {', '.join(facts.superlinks)}")
+    certificates = Path(facts.certificates) if facts.certificates else None
+    return [
+        SuperLink(name, address, certificates, facts.nodes.get(name, {}))
+        for name, address in facts.superlinks.items()
+        if tier in (None, name)
+    ]
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"[^\s/]+:\d{1,5}", text):
+        raise SettingError("--superlink", text, "use HOST:PORT")
+    return text
+
+
+def _certificates(given: Namespace) -> Path | None:
+    if given.insecure:
+        return None
+    file: Path | None = given.root_certificates
+    if file is None or not file.is_file():
+        advice = f"needs the file {CA} of the deployment's keys; or, without TLS, --insecure"
+        raise SettingError("--root-certificates", file, advice)
+    return file.absolute()
+
+
+def _names(file: Path | None) -> Mapping[str, str]:
+    if file is None:
+        return {}
+    try:
+        return TypeAdapter(dict[str, str]).validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        raise SettingError("--nodes", file, "needs the file that `fedphd register --nodes FILE` writes") from None

@@ -1,5 +1,0 @@
-"""``fedphd compare``: runs side by side, as a table, a plot and a page, made from their folders alone."""
-
-from server.compare.command import main
-
-__all__ = ["main"]

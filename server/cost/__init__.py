@@ -1,5 +1,0 @@
-"""``fedphd cost``: what a configuration will communicate, before anything runs."""
-
-from server.cost.command import main
-
-__all__ = ["main"]

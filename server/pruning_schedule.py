@@ -1,0 +1,88 @@
+"""When the global U-Net is pruned, and the pruning itself."""
+
+from fedphd.common.config import Config, StructureConfig
+from fedphd.common.network import UNet
+from fedphd.common.network.build import count, rebuild_unet
+from fedphd.common.network.lineage import prune_tensors, write_pruning
+from fedphd.common.network.packing import PackedModel, pack, unpack
+from fedphd.common.network.pruning import Pruning, prune, prune_like
+from fedphd.common.run.ledger import Ledger
+from fedphd.server.state import GlobalState
+
+
+class StructureSchedule:
+    """FedPhD's two modes: prune at the start, or train sparsely for some rounds and prune once.
+
+    Parameters
+    ----------
+    config : Config
+        `structure` says when and how much, `model` what the dense U-Net is.
+    ledger : Ledger
+        Where a pruning is written.
+    """
+
+    def __init__(self, config: Config, ledger: Ledger) -> None:
+        self.config = config
+        self.ledger = ledger
+
+    @property
+    def pruned_after(self) -> int | None:
+        """Root rounds before the pruning; None if there is none."""
+        return rounds_before(self.config.structure)
+
+    def phase(self, root_round: int) -> str:
+        """Name the phase that a root round (from 1) belongs to: "dense", "sparse" or "pruned"."""
+        if self.pruned_after is None:
+            return "dense"
+        return "sparse" if root_round <= self.pruned_after else "pruned"
+
+    def apply(self, state: GlobalState) -> None:
+        """Prune the global model, and its average alike, if this is the moment: after round `pruned_after`.
+
+        Raises
+        ------
+        SettingError
+            If the ratio removes nothing, or more than the U-Net can lose.
+        """
+        if state.round != self.pruned_after:
+            return
+        before = load_unet(self.config, state.model)
+        after, pruning = prune(before, self.config.structure.ratio)
+        if state.round > 0:  # somebody may keep what belongs to the wider network
+            state.pruning = pruning
+        if state.control is not None:
+            state.control = self._pruned_like(state.control, pruning)
+        if state.ema is not None:
+            state.ema = pack(prune_like(load_unet(self.config, state.ema), pruning).state_dict())
+        old, state.model = state.model, pack(after.state_dict())
+        parameters, macs = zip(count(before), count(after), strict=True)
+        self.ledger.event(
+            "prune",
+            tier="root",
+            node="root",
+            round=state.round,
+            ratio=self.config.structure.ratio,
+            parameters_before=parameters[0],
+            parameters_after=parameters[1],
+            macs_before=macs[0],
+            macs_after=macs[1],
+            structure_before=old.structure.id,
+            structure_after=state.model.structure.id,
+        )
+
+    def _pruned_like(self, some: PackedModel, pruning: Pruning) -> PackedModel:
+        """Prune some tensors of the network like the network."""
+        tensors = prune_tensors(unpack(some), pruning.structure, self.config.model, write_pruning(pruning))
+        return pack(tensors)
+
+
+def rounds_before(structure: StructureConfig) -> int | None:
+    """Give the root rounds before the pruning; None if there is none."""
+    return {"dense": None, "at_start": 0, "sparse_then_prune": structure.sparse_rounds}[structure.kind]
+
+
+def load_unet(config: Config, model: PackedModel) -> UNet:
+    """Build the U-Net that a packed model describes, with its weights."""
+    unet = rebuild_unet(config.model, model.structure)
+    unet.load_state_dict(unpack(model))
+    return unet

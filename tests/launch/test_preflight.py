@@ -1,0 +1,23 @@
+"""What the command tells before it starts: settings that are possible, and do nothing."""
+
+import pytest
+
+from fedphd.common.config import compose
+from fedphd.launch.preflight import check
+
+
+def test_the_methods_as_they_are_have_nothing_to_tell() -> None:
+    assert check(compose(["method=fedphd"])) == check(compose(["method=fedddpm"])) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["method=fedphd", "structure=dense"], "objective.sparsity=1e-05 has no effect with structure=dense"),
+        (["method=fedphd", "structure=at_start"], "has no effect with structure=at_start"),
+        (["method=fedddpm", "correction.images=9"], "correction.images=9 are fewer than topology.clients=10"),
+    ],
+)
+def test_parts_that_do_nothing_are_told_of(overrides: list[str], told: str) -> None:
+    [note] = check(compose(overrides))
+    assert told in note

@@ -1,0 +1,69 @@
+"""What a resumed run may change, and what would make it another run."""
+
+from pathlib import Path
+
+import hydra
+import pytest
+from omegaconf import OmegaConf
+
+from fedphd.common.config import compose, to_yaml
+from fedphd.common.errors import SettingError
+from fedphd.launch.resume import from_resumed
+
+
+def tree(*overrides: str) -> object:
+    with hydra.initialize_config_module("fedphd.conf", version_base="1.3"):
+        return OmegaConf.to_container(hydra.compose("config", overrides=list(overrides)), resolve=True)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Path:
+    (tmp_path / "config.yaml").write_text(to_yaml(compose(["rounds=10", "training.schedule=constant"])))
+    return tmp_path
+
+
+def resume(folder: Path, *overrides: str) -> object:
+    return from_resumed(tree("training.schedule=constant", f"checkpoint.resume={folder}", *overrides))
+
+
+def test_a_new_run_resumes_nothing() -> None:
+    assert from_resumed(tree()) is None
+
+
+def test_evaluation_and_runtime_may_change(started: Path) -> None:
+    config = resume(started, "rounds=10", "evaluation=grid", "runtime=inprocess", "checkpoint.keep=5")
+    assert config.checkpoint.keep == 5  # type: ignore[attr-defined]
+
+
+def test_a_run_may_wait_longer_after_it_was_interrupted(started: Path) -> None:
+    config = resume(started, "rounds=10", "topology.round_timeout=9999", "topology.quorum=0.1")
+    assert config.topology.round_timeout == 9999  # type: ignore[attr-defined]
+
+
+def test_more_rounds_keep_the_round_of_the_pruning(started: Path) -> None:
+    config = resume(started, "rounds=100")
+    assert config.structure.sparse_rounds == 2  # type: ignore[attr-defined]  # a fifth of 10, not of 100
+
+
+def test_a_falling_learning_rate_depends_on_the_number_of_rounds(started: Path) -> None:
+    (started / "config.yaml").write_text(to_yaml(compose(["rounds=10"])))
+    with pytest.raises(SettingError, match=r"^rounds=100: the run to resume has 10"):
+        resume(started, "rounds=100", "training.schedule=linear")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed=3", r"^seed=3: .* has 0"),
+        ("training.lr=0.5", r"^training\.lr=0\.5: .* has 0\.004"),
+        ("method=fedavg", "has"),
+    ],
+)
+def test_another_run_is_refused_by_its_first_other_setting(started: Path, override: str, said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        resume(started, "rounds=10", override)
+
+
+def test_a_folder_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"^checkpoint\.resume=.*is not a run folder"):
+        resume(tmp_path)
