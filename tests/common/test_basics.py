@@ -32,7 +32,7 @@ def test_streams_are_told_apart_by_all_their_names(a: int, names: list, b: int, 
 
 def test_streams_are_the_same_in_every_process() -> None:
     """... unlike Python's own hashes of text."""
-    code = "from common.seeding import derive_seed; print(derive_seed(3, 'train', 'client-1', 7))"
+    code = "from fedphd.common.training.seeding import derive_seed; print(derive_seed(3, 'train', 'client-1', 7))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(output) == derive_seed(3, "train", "client-1", 7)
 

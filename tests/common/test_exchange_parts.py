@@ -82,9 +82,9 @@ def test_a_name_that_does_not_tell_its_part_is_an_error(name: str) -> None:
 
 
 def test_all_parts_are_the_structure_itself_whatever_its_names() -> None:
-    odd = Structure((("w", (3,)),))
+    odd = Structure((("odd", (3,)),))
     assert restrict(odd, PARTS) is odd
-    with pytest.raises(ValueError, match="tensor w belongs to no part"):
+    with pytest.raises(ValueError, match="tensor odd belongs to no part"):
         restrict(odd, (DECODER,))
 
 
