@@ -21,8 +21,8 @@ Federated training of pruned diffusion models. Without settings: FedPhD on handw
 
 settings:
   group=choice       choose a part, e.g. method=fedavg data=cifar10 runtime=inprocess
-  group.key=value    set a number, a name or a path, e.g. training.lr=1e-3 topology.clients=4; rounds, seed and
-                     ema_decay are in no group
+  group.key=value    set a value, e.g. training.lr=1e-3 topology.clients=4; rounds, seed and ema_decay
+                     are in no group
   -m a=1,2 b=x,y     train with each combination, one after the other
 
 commands:
@@ -31,7 +31,7 @@ commands:
 options:
   --help             print this
   --version          print the version
-  --cfg job          print the whole configuration, with the settings that are given, and do not train
+  --cfg job          print the whole configuration, with the given settings, and do not train
   --config-dir DIR   find choices of your own in DIR, e.g. DIR/method/mine.yaml for method=mine
   --info defaults    print where the configuration comes from; Hydra has more such options: --hydra-help
 
