@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 COMMANDS = (["--help"], ["--version"], ["keys", "--help"], ["status", "--help"], ["cost", "--help"])
-REPEATS = 5
+REPEATS = 3
 GOAL = 0.2
 
 
