@@ -28,17 +28,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
-def __getattr__(name: str) -> object:
-    """Import what the package offers when it is first used, so that its modules stay quick to import."""
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a checker knows the names from above, and finds misspelt ones
 
-        return version("fedphd")
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fedphd.launch import python
+    def __getattr__(name: str) -> object:
+        """Import what the package offers when it is first used, so that its modules stay quick to import."""
+        if name == "__version__":
+            from importlib.metadata import version
 
-    return getattr(python, name)
+            return version("fedphd")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from fedphd.launch import python
+
+        return getattr(python, name)
 
 
 def __dir__() -> list[str]:
