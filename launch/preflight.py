@@ -1,6 +1,7 @@
 """What can be found wrong before any process is started."""
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -13,12 +14,39 @@ from fedphd.common.errors import SettingError
 from fedphd.common.network.autoencoder import autoencoder_of
 from fedphd.common.network.build import build_unet, count
 from fedphd.common.network.pruning import prune
+from fedphd.common.run.run_dir import refuse_used, sole_writer
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.launch.runtimes.deployment import address
+from fedphd.server.recorder import check_outlets
 
 CPU_SPEED = 4e10  # MACs in a second on one core, as measured for our U-Nets (3 to 6 times 1e10)
 LONG = 10  # minutes
+
+
+def make_ready(config: Config, run_dir: Path) -> list[str]:
+    """Check all that can be checked before the start, and make the run folder.
+
+    Returns
+    -------
+    list[str]
+        What the user should know, as `check` says it.
+
+    Raises
+    ------
+    SettingError
+        If `check` finds something, the folder holds another run or is in use, or what the root needs for its
+        measurements is missing.
+    """
+    notes = check(config)
+    if config.checkpoint.resume is None:
+        refuse_used(run_dir)
+    else:
+        with sole_writer(run_dir):
+            pass  # free: the root's process takes the lock itself, since it may outlive this one
+    check_outlets(config, run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    return notes
 
 
 def check(config: Config) -> list[str]:

@@ -45,7 +45,7 @@ def save(state: GlobalState, folder: Path, keep: int) -> Path:
         The checkpoint's folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    target, draft = folder / f"round_{state.round:04d}", folder / f".draft_{state.round:04d}"
+    target, draft = _checkpoint(folder, state.round), folder / f".draft_{state.round:04d}"
     for torn in folder.glob(".draft_*"):
         shutil.rmtree(torn)
     draft.mkdir()
@@ -89,6 +89,17 @@ def load(folder: Path) -> GlobalState:
     raise SettingError(
         "checkpoint.resume", folder.parent, "holds no sound checkpoint; give the run folder of a started run"
     )
+
+
+def load_round(folder: Path, number: int) -> GlobalState:
+    """Read the checkpoint of one root round in `folder`.
+
+    Raises
+    ------
+    DamagedCheckpointError
+        If it is damaged or not there.
+    """
+    return _read(_checkpoint(folder, number))
 
 
 def model_bytes(model: PackedModel) -> bytes:
@@ -137,6 +148,10 @@ def _model(tensors: object, data: bytes) -> PackedModel:
 
 def _newest_first(folder: Path) -> Iterator[Path]:
     yield from sorted(folder.glob("round_[0-9]*"), key=_round, reverse=True)
+
+
+def _checkpoint(folder: Path, number: int) -> Path:
+    return folder / f"round_{number:04d}"
 
 
 def _round(checkpoint: Path) -> int:

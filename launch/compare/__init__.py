@@ -1,5 +1,5 @@
 """``fedphd compare``: runs side by side, as a table, a plot and a page, made from their folders alone."""
 
-from fedphd.launch.compare.command import main
+from fedphd.launch.compare.command import print_comparison
 
-__all__ = ["main"]
+__all__ = ["print_comparison"]

@@ -1,8 +1,8 @@
-"""``fedphd compare``: which runs, and where the page goes."""
+"""What ``fedphd compare`` prints, and where its page goes."""
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 
 from rich.console import Console
@@ -16,20 +16,19 @@ PAGE = "comparison.md"
 PIPE_WIDTH = 200  # columns, where there is no terminal
 
 
-def main(arguments: list[str]) -> None:
+def print_comparison(given: Namespace) -> None:
     """Compare runs: print a table, or JSON, and write a page with a plot.
 
     Parameters
     ----------
-    arguments : list[str]
-        The command line after ``fedphd compare``.
+    given : Namespace
+        The arguments of launch/commands/compare.py.
 
     Raises
     ------
     SettingError
         If there is nothing to compare, the runs do not compare, or the page cannot be written there.
     """
-    given = _parser().parse_args(arguments)
     comparison = compare(given.folders)
     page = _page(given)
     if page is not None:
@@ -40,17 +39,6 @@ def main(arguments: list[str]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     show(comparison, console)
     console.print(f"page      {page}", markup=False, soft_wrap=True)
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser("fedphd compare", description="Put runs side by side: means and spreads over their seeds.")
-    add = parser.add_argument
-    add("folders", nargs="*", type=Path, metavar="RUN_FOLDER", help="run folders and sweep folders, mixed")
-    where = f"the page; its plot goes beside it as .svg; by default {PAGE} in the folder that is given, or here"
-    add("--output", type=Path, metavar="FILE.md", help=where)
-    add("--title", default="Comparison", metavar="TEXT", help="the page's heading; empty: none")
-    add("--json", action="store_true", help="print JSON; writes a page only with --output")
-    return parser
 
 
 def _page(given: Namespace) -> Path | None:

@@ -1,5 +1,5 @@
 """``fedphd cost``: what a configuration will communicate, before anything runs."""
 
-from fedphd.launch.cost.command import main
+from fedphd.launch.cost.command import print_cost
 
-__all__ = ["main"]
+__all__ = ["print_cost"]

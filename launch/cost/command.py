@@ -1,12 +1,11 @@
-"""``fedphd cost``: which configuration, and how to print it."""
+"""How ``fedphd cost`` prints what it found."""
 
 import json
 import sys
-from argparse import ArgumentParser
 
 from rich.console import Console
 
-from fedphd.common.config import compose
+from fedphd.common.config import Config
 from fedphd.launch.cost.estimate import estimate
 from fedphd.launch.cost.plain import plain
 from fedphd.launch.cost.terminal import show
@@ -14,13 +13,15 @@ from fedphd.launch.cost.terminal import show
 PIPE_WIDTH = 160  # columns, where there is no terminal
 
 
-def main(arguments: list[str]) -> None:
-    """Print what a configuration will communicate, as tables or as JSON; nothing is trained.
+def print_cost(config: Config, as_json: bool = False) -> None:
+    """Print what a configuration will communicate; nothing is trained.
 
     Parameters
     ----------
-    arguments : list[str]
-        The command line after ``fedphd cost``.
+    config : Config
+        The configuration.
+    as_json : bool
+        Print JSON instead of tables.
 
     Raises
     ------
@@ -29,12 +30,8 @@ def main(arguments: list[str]) -> None:
     RegistrationError
         If the clients' images do not have the same classes.
     """
-    parser = ArgumentParser("fedphd cost", description="Say what a configuration will communicate.")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("overrides", nargs="*", help="Hydra overrides, as for training, e.g. method=feddiffuse_udec")
-    given = parser.parse_intermixed_args(arguments)
-    found = estimate(compose(given.overrides))
-    if given.json:
+    found = estimate(config)
+    if as_json:
         print(json.dumps(plain(found), indent=2))
     else:
         show(found, Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH))

@@ -1,4 +1,4 @@
-"""The `fedphd` command as a shell sees it: one line and exit code 2 for what cannot work, Hydra's own flags."""
+"""The `fedphd` command as a shell sees it: one line and exit code 2 for what cannot work, Hydra's own options."""
 
 import subprocess
 import sys
@@ -26,7 +26,9 @@ def fedphd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         (["data=npz", "data.path=no_labels.npz"], "no_labels.npz", "lacks train_y"),
         (["structure.ratio=1"], "structure.ratio=1", "less than 1"),
         (["structure.ratio=0.9"], "structure.ratio=0.9", "at most 0.75"),
-        (["training.bogus=1"], "training.bogus", "see conf/training/"),
+        (["training.bogus=1"], "training.bogus=1", "see conf/config.yaml"),
+        (["training.batchsize=1"], "training.batchsize=1", "did you mean training.batch_size?"),
+        (["trai", "rounds=1"], "trai", "there is no such command"),
         (["model=ddpm_cifar10"], "model=ddpm_cifar10", "1x8x8"),
         (["runtime.gpus_per_client=99"], "runtime.gpus_per_client=99", "use at most"),
         (["evaluation=fid", "evaluation.inception_weights=gone.pt"], "gone.pt", "evaluation.inception_weights"),

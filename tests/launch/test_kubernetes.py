@@ -15,7 +15,7 @@ from cryptography import x509
 
 from fedphd.common.config import Config, compose
 from fedphd.common.config.topology import homes
-from fedphd.launch.commands import keys
+from fedphd.launch.commands import COMMANDS
 from fedphd.launch.deploy.keys import nodes_of
 from fedphd.launch.deploy.kubernetes import render
 from fedphd.launch.deploy.services import services
@@ -260,7 +260,7 @@ def made(manifests: Manifests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """The folder in which the header's command has made the keys."""
     monkeypatch.chdir(tmp_path)
     (command,) = re.findall(r"fedphd (keys .*)", header(manifests))
-    keys(shlex.split(command)[1:])
+    COMMANDS["keys"](shlex.split(command)[1:])
     return tmp_path
 
 

@@ -20,8 +20,8 @@ from rich.console import Console
 from fedphd.common.config import to_yaml
 from fedphd.common.errors import SettingError
 from fedphd.common.run.ledger import JsonLines, Ledger
+from fedphd.launch.commands import COMMANDS
 from fedphd.launch.deploy.keys import make_keys
-from fedphd.launch.watch.status import main
 from fedphd.launch.watch.status.folder import RunFolder, Traffic, read_run_folder
 from fedphd.launch.watch.status.picture import picture
 from fedphd.launch.watch.status.superlinks import Answer, FlowerNode, FlowerRun, SuperLink, ask
@@ -192,7 +192,7 @@ def status(capsys: pytest.CaptureFixture[str]) -> Ask:
     """Give `fedphd status --json` as a function."""
 
     def ask_json(*arguments: object) -> Status:
-        main([*map(str, arguments), "--json"])
+        COMMANDS["status"]([*map(str, arguments), "--json"])
         answer: Status = json.loads(capsys.readouterr().out)
         return answer
 
@@ -385,7 +385,7 @@ def test_a_whole_deployment_as_tables(run: Run, superlinks: SuperLinks, capsys: 
     run.round(1)
     run.plan(2)
     down = deploy(run, superlinks)
-    main([str(run.folder)])
+    COMMANDS["status"]([str(run.folder)])
     lines = [re.sub(r" {2,}", "  ", line).rstrip() for line in capsys.readouterr().out.splitlines()]
     assert f"run folder {run.folder}  fedavg" in lines
     assert "state  root round 2 is trained, waiting for edge-0, edge-1" in lines
@@ -450,7 +450,7 @@ def test_edge_without_a_run_folder(
         "down": None,
         "up": None,
     }
-    main(["--insecure"])
+    COMMANDS["status"](["--insecure"])
     shown = capsys.readouterr().out
     assert "client-0  edge-5  online" in shown
     assert "ledger" not in shown
@@ -531,13 +531,13 @@ def test_run_folder_from_the_environment(run: Run, status: Ask, monkeypatch: pyt
 def test_bad_settings_are_named(arguments: list[str], message: str) -> None:
     Path("list.json").write_text('["client-0"]')
     with pytest.raises(SettingError, match=re.escape(message)):
-        main(arguments)
+        COMMANDS["status"](arguments)
 
 
 def test_deployment_facts_that_cannot_be_read(run: Run) -> None:
     (run.folder / "deployment.json").write_text('{"superlinks": ')
     with pytest.raises(SettingError, match=r"deployment\.json cannot be read"):
-        main([str(run.folder)])
+        COMMANDS["status"]([str(run.folder)])
 
 
 def test_names_that_are_not_ours_cannot_steer_the_terminal(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """Where a deployment stands: what its run folder tells, and beside it what each SuperLink tells."""
 
-from fedphd.launch.watch.status.command import main
+from fedphd.launch.watch.status.command import print_status
 
-__all__ = ["main"]
+__all__ = ["print_status"]

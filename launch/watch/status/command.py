@@ -1,11 +1,11 @@
-"""``fedphd status``: whom to ask, and how to print it."""
+"""Whom ``fedphd status`` asks, and how it prints the answers."""
 
 import json
 import os
 import re
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -44,13 +44,13 @@ class Facts(BaseModel):
     nodes: dict[str, dict[str, str]]
 
 
-def main(arguments: list[str]) -> None:
+def print_status(given: Namespace) -> None:
     """Print where a deployment stands, as tables or as JSON (launch/watch/status/structure.py says what is in it).
 
     Parameters
     ----------
-    arguments : list[str]
-        The command line after ``fedphd status``.
+    given : Namespace
+        The arguments of launch/commands/status.py.
 
     Raises
     ------
@@ -58,7 +58,6 @@ def main(arguments: list[str]) -> None:
         If it is not known whom to ask, or a file that is named cannot be read. A SuperLink that cannot be
         reached is no error: it is shown.
     """
-    given = _parser().parse_args(arguments)
     run_dir = _run_dir(given)
     superlinks = _superlinks(given, run_dir)
     if run_dir is None and not superlinks:
@@ -70,21 +69,6 @@ def main(arguments: list[str]) -> None:
         print(json.dumps(asdict(status), indent=2))
     else:
         show(status, Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH))
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser("fedphd status", description="Show where a deployment stands.")
-    known = {name: os.environ.get(f"FEDPHD_{name}") or None for name in ("RUN_DIR", "SUPERLINK", "NODES", "TIER")}
-    certificates = os.environ.get("FEDPHD_ROOT_CERTIFICATES") or None
-    add = parser.add_argument
-    add("run_dir", nargs="?", metavar="RUN_DIR", default=known["RUN_DIR"], help=f"by default the newest in ./{RUNS}")
-    add("--superlink", metavar="HOST:PORT", default=known["SUPERLINK"], help="by default those that the run names")
-    add("--root-certificates", type=Path, metavar="FILE", default=certificates, help=f"{CA} of the deployment's keys")
-    add("--nodes", type=Path, metavar="FILE", default=known["NODES"], help="names of the nodes, by `fedphd register`")
-    add("--tier", metavar="NAME", default=known["TIER"], help="whose SuperLink it is: root, edge-0 ...")
-    add("--insecure", action="store_true", help="the SuperLink is without TLS")
-    add("--json", action="store_true", help="print JSON")
-    return parser
 
 
 def _run_dir(given: Namespace) -> Path | None:

@@ -1,0 +1,16 @@
+"""The commands besides training: one file for each, and one line here."""
+
+from fedphd.launch.commands import compare, compose, cost, keys, kubernetes, register, status
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        cost.COMMAND,
+        status.COMMAND,
+        compare.COMMAND,
+        keys.COMMAND,
+        register.COMMAND,
+        compose.COMMAND,
+        kubernetes.COMMAND,
+    )
+}

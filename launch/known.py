@@ -1,0 +1,60 @@
+"""The settings that there are, by the YAML files of `conf/`, and which of them a misspelt one meant."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import yaml
+
+from fedphd import conf
+from fedphd.common.config import leaves
+
+GLOBAL = "@package _global_"  # of files that set what other groups have
+
+
+@cache
+def groups() -> dict[str, list[str]]:
+    """Name each group's choices."""
+    return {
+        folder.name: sorted(file.name.removesuffix(".yaml") for file in _yaml_files(folder))
+        for folder in files(conf).iterdir()
+        if folder.is_dir() and any(_yaml_files(folder))
+    }
+
+
+@cache
+def settings() -> dict[str, list[str]]:
+    """Give, for the dotted name of every setting, the choices of its group that have it; none, if it is in no group."""
+    known: dict[str, list[str]] = {key: [] for file in _yaml_files(files(conf)) for key in _keys(file)}
+    for group in groups():
+        for file in _yaml_files(files(conf) / group):
+            for key in _keys(file):
+                known.setdefault(f"{group}.{key}", []).append(file.name.removesuffix(".yaml"))
+    return known
+
+
+def meant_setting(key: str) -> list[str]:
+    """Name the settings or groups that a misspelt name may have meant: one that is near, or all that end so."""
+    section, _, name = key.rpartition(".")
+    names: dict[str, list[str]] = {"": list(groups())}
+    for known in settings():
+        names.setdefault(known.rpartition(".")[0], []).append(known.rpartition(".")[2])
+    if not section and (ending := sorted(known for known in settings() if known.endswith(f".{name}"))):
+        return ending
+    sections = get_close_matches(section, names, n=1) if section else [""]
+    near = [(own, last) for own in sections for last in get_close_matches(name, names[own], n=1)]
+    return [f"{own}.{last}".lstrip(".") for own, last in near]
+
+
+def _yaml_files(folder: Traversable) -> Iterator[Traversable]:
+    return (file for file in folder.iterdir() if file.name.endswith(".yaml"))
+
+
+def _keys(file: Traversable) -> list[str]:
+    text = file.read_text(encoding="utf-8")
+    tree = yaml.safe_load(text)
+    if GLOBAL in text.partition("\n")[0] or not isinstance(tree, dict):
+        return []
+    return [key for key, _ in leaves(tree) if key.partition(".")[0] not in ("defaults", "hydra")]

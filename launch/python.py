@@ -1,0 +1,181 @@
+"""What `import fedphd` offers to Python programs; docs/python.md shows it at work.
+
+Nothing that takes long is imported before it is needed.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedphd.common.errors import FedPhDError, SettingError
+
+if TYPE_CHECKING:
+    from fedphd.common.config import Config
+    from fedphd.common.network import UNet
+    from fedphd.server.state import GlobalState
+
+__all__ = ["FedPhDError", "Run", "SettingError", "compose", "load_model", "read_run", "train"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds, at the time when it was read.
+
+    Attributes
+    ----------
+    path : Path
+        The run folder.
+    config : Config
+        The run's configuration.
+    metrics : tuple[dict[str, Any], ...]
+        The measurements of each committed root round, in their order, beginning with round 0, the new model; a round
+        that was repeated after a resume counts once.
+    checkpoints : tuple[int, ...]
+        The root rounds whose checkpoints are on disk.
+    """
+
+    path: Path
+    config: "Config"
+    metrics: tuple[dict[str, Any], ...]
+    checkpoints: tuple[int, ...]
+
+
+def compose(overrides: Sequence[str] = ()) -> "Config":
+    """Compose a configuration from settings as they are given on the command line, and check it.
+
+    Parameters
+    ----------
+    overrides : Sequence[str]
+        Hydra overrides: ``group=choice``, ``group.key=value``. A folder of one's own YAML files is found with
+        ``hydra.searchpath=[/path/to/folder]``.
+
+    Returns
+    -------
+    Config
+        The whole configuration; it cannot be changed.
+
+    Raises
+    ------
+    SettingError
+        If there is no such setting or choice, or a value cannot work.
+    FedPhDError
+        If the overrides cannot be understood.
+    """
+    from fedphd.launch.composing import compose
+
+    return compose(overrides)
+
+
+def train(config: "Config", folder: Path | str) -> Run:
+    """Train in this process; clients take turns. The model is the one that the other runtimes train.
+
+    Parameters
+    ----------
+    config : Config
+        The configuration, composed with ``runtime=inprocess``. With ``checkpoint.resume``, the run in that folder
+        goes on.
+    folder : Path or str
+        The run folder; made if needed.
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    SettingError
+        If the run cannot start with these settings, or the folder holds another run.
+    FedPhDError
+        If the run fails.
+    """
+    from fedphd.launch.preflight import make_ready
+    from fedphd.launch.report import write_report
+    from fedphd.launch.resume import from_resumed
+    from fedphd.launch.runtimes import inprocess
+
+    run_dir = Path(folder).expanduser().absolute()
+    if config.runtime.name != "inprocess":
+        raise SettingError("runtime", config.runtime.name, "is for the command; compose with runtime=inprocess")
+    if config.checkpoint.resume not in (None, run_dir):
+        raise SettingError("checkpoint.resume", config.checkpoint.resume, f"is another folder than {run_dir}")
+    config = from_resumed(config.model_dump(mode="json", by_alias=True, exclude_unset=True)) or config
+    for note in make_ready(config, run_dir):
+        log.warning("%s", note)
+    try:
+        inprocess.run(config, run_dir)
+    finally:
+        write_report(run_dir)
+    return read_run(run_dir)
+
+
+def read_run(folder: Path | str) -> Run:
+    """Read a run folder, also of a run that is going on.
+
+    Raises
+    ------
+    SettingError
+        If it is not a run folder, or its configuration cannot be used.
+    """
+    from fedphd.common.config import from_yaml
+    from fedphd.common.run.ledger import read_lines
+    from fedphd.common.run.run_dir import checkpoint_rounds
+
+    path = Path(folder).expanduser().absolute()
+    try:
+        config = from_yaml((path / "config.yaml").read_text(encoding="utf-8"))
+    except OSError:
+        raise SettingError("folder", folder, "is not a run folder: it has no config.yaml that can be read") from None
+    metrics: dict[int, dict[str, Any]] = {}
+    for line in read_lines(path / "metrics.jsonl"):
+        metrics = {number: kept for number, kept in metrics.items() if number < line["round"]} | {line["round"]: line}
+    return Run(path, config, tuple(metrics.values()), tuple(checkpoint_rounds(path)))
+
+
+def load_model(folder: Path | str, round: int | None = None) -> "UNet":
+    """Load the U-Net of a run, with the weights that were evaluated: the moving average where there is one.
+
+    Parameters
+    ----------
+    folder : Path or str
+        The run folder.
+    round : int, optional
+        The root round; by default that of the newest sound checkpoint.
+
+    Returns
+    -------
+    UNet
+        The network, on the CPU and in evaluation mode, pruned as it was by then.
+
+    Raises
+    ------
+    SettingError
+        If there is no such checkpoint, or the run has no global model because clients keep parts of their own.
+    """
+    from fedphd.server.pruning_schedule import load_unet
+
+    run = read_run(folder)
+    if run.config.exchange.keeps_parts:
+        advice = "clients keep parts of their own, so there is no global model to load"
+        raise SettingError("exchange", run.config.exchange.kind, advice)
+    return load_unet(run.config, _state(run, round).best).eval()
+
+
+def _state(run: Run, number: int | None) -> "GlobalState":
+    """Read a run's checkpoint of a round, or its newest sound one."""
+    from fedphd.common.run.run_dir import CHECKPOINTS
+    from fedphd.server import checkpoint
+
+    if number is None:
+        return checkpoint.load(run.path / CHECKPOINTS)
+    if number not in run.checkpoints:
+        there = ", ".join(map(str, run.checkpoints)) or "none"
+        raise SettingError("round", number, f"there is no checkpoint of this round in {run.path}; of rounds: {there}")
+    try:
+        return checkpoint.load_round(run.path / CHECKPOINTS, number)
+    except checkpoint.DamagedCheckpointError as error:
+        raise SettingError("round", number, f"its checkpoint is damaged: {error}") from None

@@ -1,0 +1,74 @@
+"""What Hydra refuses, said in one line: the setting, its value, and what was meant."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from fedphd.common.errors import FedPhDError, SettingError
+from fedphd.launch.ending import UsageError
+from fedphd.launch.known import groups, meant_setting, settings
+
+UNKNOWN = re.compile(r"Could not override '([\w.]+)'")
+NO_CHOICE = re.compile(r"\w+=(null|true|false|[\d.]+)", re.IGNORECASE)
+
+
+@contextmanager
+def hydra_explained(overrides: Sequence[str]) -> Iterator[None]:
+    """Raise errors of our own in place of Hydra's about `overrides`.
+
+    Raises
+    ------
+    SettingError
+        If there is no such setting, group or choice.
+    UsageError
+        If an override cannot be parsed, or Hydra refuses something else.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explain(error, overrides) from error
+    except ValueError as error:
+        if "Config group override" not in str(error):  # Hydra's, of no class of its own
+            raise
+        valued = " ".join(word for word in overrides if NO_CHOICE.fullmatch(word))
+        text = "a group takes one of its choices by name, as exchange=full does, and not a value"
+        raise UsageError(f"{valued}: {text}") from error
+
+
+def _explain(error: Exception, overrides: Sequence[str]) -> FedPhDError:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return SettingError(group, choice, f"there is no such choice; {_choices(choice, error.options)}")
+    if isinstance(error, OverrideParseException) and "=" not in error.override:
+        return UsageError(f"{error.override}: a setting is given as group=choice or group.key=value")
+    if unknown := UNKNOWN.search(str(error)):
+        return _unknown(unknown[1], overrides)
+    if "Ambiguous value" in str(error):
+        return UsageError("several choices need a sweep: fedphd -m group=one,other")
+    cause = error.__cause__ if error.__cause__ is not None else error
+    lines = str(error).splitlines() or [str(cause)]
+    return UsageError(" ".join(line.strip() for line in lines[:2]))
+
+
+def _choices(choice: str, options: Sequence[str]) -> str:
+    near = get_close_matches(choice, options, n=1)
+    return f"{f'did you mean {near[0]}? ' if near else ''}use one of {', '.join(options)}"
+
+
+def _unknown(key: str, overrides: Sequence[str]) -> SettingError:
+    """Say of a setting that is not there, which was meant, or where to look."""
+    value = next((word.partition("=")[2] for word in overrides if word.partition("=")[0] == key), "")
+    group = key.partition(".")[0]
+    if key in settings():
+        having = " or ".join(f"{group}={choice}" for choice in settings()[key])
+        advice = f"there is no such option where it stands; only {having} has it: choose another {group}="
+    elif meant := meant_setting(key):
+        advice = f"there is no such setting; did you mean {' or '.join(meant)}?"
+    else:
+        where = f"conf/{group}/" if group in groups() else "conf/config.yaml"
+        advice = f"there is no such setting; see {where}, or fedphd --cfg job"
+    return SettingError(key, value, advice)

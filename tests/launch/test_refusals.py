@@ -1,0 +1,49 @@
+"""What Hydra refuses, said in one line; and a folder of one's own choices."""
+
+from pathlib import Path
+
+import pytest
+
+from fedphd.common.errors import FedPhDError, SettingError
+from fedphd.launch.composing import compose
+from fedphd.launch.ending import UsageError
+from fedphd.launch.known import groups, settings
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "text"),
+    [
+        (["roundss=3"], SettingError, "roundss=3: there is no such setting; did you mean rounds?"),
+        (["methd=fedavg"], SettingError, "methd=fedavg: there is no such setting; did you mean method?"),
+        (["method=fedavgg"], SettingError, "method=fedavgg: there is no such choice; did you mean fedavg? use one of"),
+        (["method=zzz"], SettingError, "method=zzz: there is no such choice; use one of centralised, fedavg"),
+        (["trainng.lr=1"], SettingError, "trainng.lr=1: there is no such setting; did you mean training.lr?"),
+        (["lr=1"], SettingError, "did you mean correction.lr or training.lr?"),
+        (["training.bogus=1"], SettingError, "training.bogus=1: there is no such setting; see conf/config.yaml"),
+        (["partition.bogus=1"], SettingError, "see conf/partition/"),
+        (["partition=iid", "partition.alpha=1"], SettingError, "only partition=dirichlet or partition=quantity has it"),
+        (["exchange=null"], UsageError, "exchange=null: a group takes one of its choices by name"),
+        (["method=fedavg,moon"], UsageError, "several choices need a sweep: fedphd -m group=one,other"),
+        (["rounds=3", "edges"], UsageError, "edges: a setting is given as group=choice or group.key=value"),
+        (["rounds=${nothing}"], UsageError, "nothing"),
+    ],
+)
+def test_what_was_wrong_is_said_in_one_line(overrides: list[str], error: type[FedPhDError], text: str) -> None:
+    with pytest.raises(error) as raised:
+        compose(overrides)
+    assert text in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_the_known_settings_are_those_of_the_yaml_files() -> None:
+    assert "fedavg" in groups()["method"] and "digits" in groups()["data"]
+    assert settings()["rounds"] == [] and settings()["training.lr"] == []
+    assert settings()["partition.alpha"] == ["dirichlet", "quantity"]
+    assert "method.method" not in settings()  # it sets what other groups have
+
+
+def test_a_folder_of_ones_own_adds_choices(tmp_path: Path) -> None:
+    (tmp_path / "partition").mkdir()
+    (tmp_path / "partition" / "mine.yaml").write_text("kind: dirichlet\nalpha: 0.25\nmin_samples: 3\n")
+    config = compose([f"hydra.searchpath=[{tmp_path}]", "partition=mine"])
+    assert config.model_dump()["partition"]["alpha"] == 0.25
