@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 from fedphd.common.averaging.quorum import check_quorum
 from fedphd.common.averaging.weighting import member_weight
 from fedphd.common.config import Config
-from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.flower.delivery import Patience, deliver
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.wire.codec import CodecError
@@ -156,7 +156,7 @@ class EdgeRoundRunner:
         """Send the orders and yield the updates that may count, as they come; log what became of each."""
         by_node = {self.membership.nodes[client]: client for client in orders}
         messages = self._messages(orders)
-        for reply in exchange(grid, messages, self.config.topology.round_timeout, self.patience):
+        for reply in deliver(grid, messages, self.config.topology.round_timeout, self.patience):
             client = by_node[reply.metadata.src_node_id]
             order = orders[client]
             where = {"round": order.root_round, "edge_round": order.edge_round, "peer": client}

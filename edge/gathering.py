@@ -7,7 +7,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedphd.common.config import Config
-from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.flower.delivery import Patience, deliver
 from fedphd.common.network.build import pixel_shape
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.wire.codec import CodecError
@@ -67,7 +67,7 @@ class Gathering:
         down = total(Traffic.of(order.download.model) for order in orders.values())
         up, given = NO_TRAFFIC, []
         messages = self._messages(task, orders)
-        for reply in exchange(grid, messages, self.config.topology.round_timeout, self.patience):
+        for reply in deliver(grid, messages, self.config.topology.round_timeout, self.patience):
             client = by_node[reply.metadata.src_node_id]
             where = {"round": errand.root_round, "peer": client, "task": TASKS[task]}
             if reply.has_error():

@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 from fedphd.common.config import Config
 from fedphd.common.config.topology import edge_timeout
 from fedphd.common.errors import FedPhDError
-from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.flower.delivery import Patience, deliver
 from fedphd.common.network.build import pixel_shape
 from fedphd.common.network.lineage import write_pruning
 from fedphd.common.network.packing import PackedModel
@@ -112,7 +112,7 @@ class Errands:
             at[self.registry.homes[client][0]].append(client)
         given: set[str] = set()
         messages = self._messages(task, at, model, images)
-        for reply in exchange(self.grid, messages, edge_timeout(self.config.topology), self.patience):
+        for reply in deliver(self.grid, messages, edge_timeout(self.config.topology), self.patience):
             edge = self.registry.edge_at(reply.metadata.src_node_id)
             if reply.has_error():
                 reason = f"error {reply.error.code}: {reply.error.reason}"
@@ -141,7 +141,7 @@ class Errands:
         node = self.registry.nodes[self.registry.homes[client][0]]
         content = Fetch(task, self.state.round, client).write()
         ttl = edge_timeout(self.config.topology)
-        for reply in exchange(self.grid, [Message(content, node, FETCH, ttl=ttl)], ttl, self.patience):
+        for reply in deliver(self.grid, [Message(content, node, FETCH, ttl=ttl)], ttl, self.patience):
             if not reply.has_error():
                 return reply.content
             raise ErrandError(f"{client}: {reply.error.reason}")

@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 from fedphd.common.config import Config, to_yaml
 from fedphd.common.config.topology import edge_timeout
 from fedphd.common.errors import FedPhDError
-from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.flower.delivery import Patience, deliver
 from fedphd.common.flower.grids import PatientGrid
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
@@ -122,7 +122,7 @@ def _end(edges: Grid) -> None:
     """Tell all edges that the run is over; one that does not hear it is told by the next run."""
     try:
         messages = [Message(RecordDict(), node, END, ttl=END_TIMEOUT) for node in edges.get_node_ids()]
-        for reply in exchange(edges, messages, END_TIMEOUT):
+        for reply in deliver(edges, messages, END_TIMEOUT):
             if reply.has_error():
                 log.warning("node %d did not hear of the run's end: %s", reply.metadata.src_node_id, reply.error.reason)
     except Exception:  # how the run ended matters more
