@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 from helpers import Crowd, events, packed, small_config
 
 from fedphd.common.config.topology import edge_ids
-from fedphd.common.flower.delivery import Patience, deliver
+from fedphd.common.flower.delivery import deliver
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.messages import EdgeUpdate, RoundOrder
@@ -111,9 +111,7 @@ class Run:
         return [float(number) for number in self.state.model.vector]
 
     def errands(self) -> Errands:
-        patience = Patience(self.config.topology.rejoin_timeout, self.strategy.resent)
-        strategy = self.strategy
-        return Errands(self.grid, self.config, self.registry, self.state, strategy.downlink, strategy.log, patience)
+        return Errands(self.grid, self.strategy.site)
 
     def _place(self, edge: str) -> tuple[Path, Path]:
         """Name an edge's folders: for early updates, and for what it keeps."""

@@ -36,7 +36,7 @@ def changed_round(**changes: object) -> Forge:
 
 UNSOUND: list[tuple[str, Forge, str]] = [
     ("lost", failing, "error 2: OSError: the spool is full"),
-    ("refuse", changed(edge="edge-0"), "comes from edge-0"),
+    ("refuse", changed(edge="edge-0"), "comes from 'edge-0'"),
     ("refuse", changed(root_round=7), "is for root round 7, not 1"),
     ("refuse", changed(rounds=[]), "has 0 edge rounds, not 1"),
     ("refuse", changed(q=[0.5, 0.5]), "has label fractions of 2 classes, not 4"),
