@@ -27,7 +27,7 @@ from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.sampling import draw as draw_images
 from fedphd.common.training.seeding import derive_seed
 from fedphd.common.wire.codec import CodedModel
-from fedphd.common.wire.links import plain, upload
+from fedphd.common.wire.links import standalone, upload
 from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
 from fedphd.common.wire.records import MessageError
 
@@ -109,7 +109,7 @@ def train_local(message: Message, context: Context) -> Message:
         )
     model = pack(unet.state_dict())
     update = ClientUpdate(
-        model=upload(model, model, plain(config.codec.access.up), None)[0],
+        model=upload(model, model, standalone(config.codec.access.up), None)[0],
         client=place.name,
         edge_round=errand.edge_round,
         samples=told_samples(reported_counts(config, place.index, place.folder)),
@@ -142,15 +142,7 @@ def draw(message: Message, context: Context) -> Message:
 def _keeper(place: Place, order: TrainOrder | ClientErrand) -> Keeper:
     if order.edge not in homes(place.config.topology)[place.name]:  # it also names files
         raise MessageError(f"comes from {shortened(order.edge)}, which is no home of {place.name}")
-    return Keeper(
-        place.folder,
-        place.config,
-        order.download,
-        edge=order.edge,
-        root_round=order.root_round,
-        edge_round=order.edge_round,
-        pruning=order.pruning,
-    )
+    return Keeper(place.folder, place.config, order)
 
 
 def _objective(place: Place, order: TrainOrder, received: PackedModel, previous: PackedModel | None) -> Objective:

@@ -16,19 +16,16 @@ After a pruning, what belongs to the wider network loses the same channels.
 from pathlib import Path
 
 from fedphd.common.config import Config
-from fedphd.common.errors import FedPhDError
-from fedphd.common.keeping.kept_models import keep_model, kept_model, newest_model
+from fedphd.common.keeping.kept_models import Network, keep_model, kept_model, newest_model
+from fedphd.common.keeping.missing import MissingStateError
 from fedphd.common.keeping.state_store import StateStore, restarts
 from fedphd.common.network.build import check_size
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.codec import CodedModel, code
-from fedphd.common.wire.links import Download, plain, upload
+from fedphd.common.wire.links import standalone, upload
+from fedphd.common.wire.messages import ClientErrand, TrainOrder
 from fedphd.common.wire.parts import PARTS, Parts, restrict
-
-
-class MissingStateError(FedPhDError):
-    """The client does not have what a message builds on; its edge then sends the whole network."""
 
 
 class Keeper:
@@ -40,34 +37,18 @@ class Keeper:
         The client's own.
     config : Config
         The run's configuration.
-    download : Download
-        The model that the order brings.
-    edge : str
-        Who ordered.
-    root_round, edge_round : int
-        The order's.
-    pruning : str
-        JSON of the pruning that made the present structure; or null.
+    order : TrainOrder or ClientErrand
+        Says what came, from whom, in which round, and how the network came to its structure.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        config: Config,
-        download: Download,
-        *,
-        edge: str,
-        root_round: int,
-        edge_round: int,
-        pruning: str,
-    ) -> None:
+    def __init__(self, folder: Path, config: Config, order: TrainOrder | ClientErrand) -> None:
         self.folder = folder
         self.config = config
-        self.download = download
-        self.edge = edge
-        self.edge_round = edge_round
-        self.pruning = pruning
-        self.starts = [(r - 1) * config.topology.edge_rounds for r in restarts(config.checkpoint, root_round)]
+        self.download = order.download
+        self.edge = order.edge
+        self.edge_round = order.edge_round
+        self.lineage = order.lineage
+        self.starts = [(r - 1) * config.topology.edge_rounds for r in restarts(config.checkpoint, order.root_round)]
         self._decoded: PackedModel | None = None
 
     @property
@@ -152,7 +133,8 @@ class Keeper:
         """Code the change of c_k, of the reported parts, and keep c_k as whoever decodes the change knows it."""
         reported = restrict(self.structure, reports)
         before = c_k.select(reported).vector
-        coded = code(PackedModel(reported, new.select(reported).vector - before), plain(self.config.codec.access.up))
+        change = PackedModel(reported, new.select(reported).vector - before)
+        coded = code(change, standalone(self.config.codec.access.up))
         self._save("control", "", c_k.overlay(PackedModel(reported, before + coded.decode().vector)))
         return coded
 
@@ -161,7 +143,8 @@ class Keeper:
     def restore(self, kind: str, structure: Structure, own_edge: bool = True) -> PackedModel | None:
         """Give the newest state that this round may start from, pruned like the network; None if there is none."""
         store = self._store(kind, self.edge if own_edge else "")
-        return newest_model(store, self.edge_round, structure, self.structure.id, self.config.model, self.pruning)
+        network = Network(self.structure.id, self.config.model, self.lineage)
+        return newest_model(store, self.edge_round, structure, network)
 
     def keep(self, kind: str, model: PackedModel) -> None:
         """Write the state after this round."""

@@ -7,25 +7,27 @@ ServerApp, in Ray simulation and in tests.
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flwr.app import Message, RecordDict
+from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from fedphd.common.averaging.homogeneity import LabelState
 from fedphd.common.config import EXACT, CodecConfig, Config
-from fedphd.common.flower.delivery import Patience
+from fedphd.common.flower.boundary import Boundary
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Entry, Ledger
 from fedphd.common.wire.codec import CodedModel, code
-from fedphd.common.wire.links import Downlink, plain
-from fedphd.common.wire.messages import TRAIN, EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder, TrainOrder
+from fedphd.common.wire.links import Downlink, standalone
+from fedphd.common.wire.messages import EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder
 from fedphd.common.wire.parts import SHARED, restrict
 from fedphd.common.wire.records import MessageError
+from fedphd.edge.edge_progress import EdgeProgress
 from fedphd.edge.edge_round import EdgeRoundRunner, Outcome
+from fedphd.edge.edge_site import EdgeSite
 from fedphd.edge.gathering import Gathering
 from fedphd.edge.keeping import EdgeKeeper
 from fedphd.edge.membership import Membership
-from fedphd.edge.spool import GATHERED, Progress
+from fedphd.edge.spool import GATHERED
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,12 @@ class EdgeAggregator:
         self.ledger = ledger
         self.spool = spool
         self.folder = folder
-        self.membership = Membership(edge, config.topology, members)
-        self.patience = Patience(config.topology.rejoin_timeout, self._resent)
-        self.log = HopLog(ledger, "access", tier="edge", node=edge)
         self.shared = SHARED[config.exchange.kind]
-        self.downlink = Downlink(config.codec.access.down, self.shared)
-        self.gathering = Gathering(edge, config, self.membership, self.log, self.patience, folder / GATHERED)
+        log = HopLog(ledger, "access", tier="edge", node=edge)
+        boundary = Boundary(log, config.topology.rejoin_timeout)
+        downlink = Downlink(config.codec.access.down, self.shared)
+        self.site = EdgeSite(edge, config, Membership(edge, config.topology, members), downlink, boundary)
+        self.gathering = Gathering(self.site, folder / GATHERED)
 
     def register(self, grid: Grid) -> RecordDict:
         """Ask all clients of this edge who they are.
@@ -102,12 +104,12 @@ class EdgeAggregator:
         RegistrationError
             If not all of the topology's clients answer in time.
         """
-        self.membership.register(grid, self.patience)
-        profiles = [self.membership.profiles[client] for client in self.membership.expected]
-        self.log.event("register", clients=self.membership.expected)
+        self.site.membership.register(grid, self.site.boundary.patience)
+        profiles = [self.site.membership.profiles[client] for client in self.site.membership.expected]
+        self.site.log.event("register", clients=self.site.membership.expected)
         return Roster(self.edge, profiles, self.ledger.to_forward()).write()
 
-    def run_round(self, grid: Grid, content: RecordDict, progress: Progress | None = None) -> RecordDict:
+    def run_round(self, grid: Grid, content: RecordDict, progress: EdgeProgress | None = None) -> RecordDict:
         """Run all edge rounds of one root round.
 
         Parameters
@@ -116,7 +118,7 @@ class EdgeAggregator:
             This edge's clients.
         content : RecordDict
             The root's `RoundOrder`.
-        progress : Progress, optional
+        progress : EdgeProgress, optional
             Keeps the edge rounds that are over: an edge that is started again goes on after them.
 
         Returns
@@ -128,7 +130,7 @@ class EdgeAggregator:
         ------
         MessageError, CodecError
             If the order cannot be used.
-        MissingModelError
+        MissingStateError
             If it builds on a model that is not here.
         QuorumError
             If fewer than `topology.quorum` of an edge round's clients gave a sound update.
@@ -136,15 +138,15 @@ class EdgeAggregator:
         order = RoundOrder.read(content)
         self.gathering.forget()
         self._meet(grid, {client for clients in order.assignment for client in clients})
-        keeper = EdgeKeeper(self.folder, self.config, self.edge, order.root_round, order.pruning)
+        keeper = EdgeKeeper(self.folder, self.config, self.edge, order.root_round, order.lineage)
         received = keeper.receive(order.download)
-        runner = EdgeRoundRunner(self.edge, self.config, self.membership, self.log, self.patience, self.spool, order)
+        runner = EdgeRoundRunner(self.site, order, self.spool)
         work = self._start(order, received, progress)
         for edge_round, clients in list(enumerate(order.assignment, order.first_edge_round))[len(work.rounds) :]:
             if clients:
-                self.downlink.begin(work.model, edge_round, keeper.reference(edge_round, work.model.structure))
-                keeper.keep_reference(edge_round, self.downlink.sent)
-            outcome = runner.run(grid, self.downlink, work.model, edge_round, clients)
+                self.site.downlink.begin(work.model, edge_round, keeper.reference(edge_round, work.model.structure))
+                keeper.keep_reference(edge_round, self.site.downlink.sent)
+            outcome = runner.run(grid, work.model, edge_round, clients)
             work = work.after(outcome, self.ledger.to_forward())
             if progress is not None and len(work.rounds) < len(order.assignment):
                 progress.save(self._draft(order, work).write())
@@ -161,9 +163,9 @@ class EdgeAggregator:
         errand = Errand.read(content)
         self._meet(grid, set(errand.clients))
         keeper = EdgeKeeper(self.folder, self.config, self.edge, errand.root_round + 1)
-        aside = Downlink(plain(self.config.codec.access.down), self.shared)
+        aside = Downlink(standalone(self.config.codec.access.down), self.shared)
         aside.begin(keeper.receive(errand.download, keep=False), errand.root_round)
-        for client in filter(self.downlink.holds, errand.clients):
+        for client in filter(self.site.downlink.holds, errand.clients):
             aside.confirm(client)
         self.gathering.forget()
         gathered = self.gathering.gather(grid, task, errand, aside)
@@ -175,13 +177,13 @@ class EdgeAggregator:
 
     def _meet(self, grid: Grid, clients: set[str]) -> None:
         """Make sure that the clients are known."""
-        if not self.membership.complete:
-            self.membership.register(grid, self.patience)
-        strangers = clients - set(self.membership.nodes)
+        if not self.site.membership.complete:
+            self.site.membership.register(grid, self.site.boundary.patience)
+        strangers = clients - set(self.site.membership.nodes)
         if strangers:
             raise MessageError(f"{self.edge} has no clients {', '.join(sorted(strangers))}")
 
-    def _start(self, order: RoundOrder, received: PackedModel, progress: Progress | None) -> Work:
+    def _start(self, order: RoundOrder, received: PackedModel, progress: EdgeProgress | None) -> Work:
         """Begin with the root's model, or go on where an earlier process of this edge was stopped."""
         saved = progress.load() if progress is not None else None
         if saved is None:
@@ -190,7 +192,7 @@ class EdgeAggregator:
             update = EdgeUpdate.read(saved, restrict(received.structure, self.shared))
         except MessageError:
             return Work(received)
-        self.log.event("restart", round=order.root_round, edge_round=order.first_edge_round + len(update.rounds))
+        self.site.log.event("restart", round=order.root_round, edge_round=order.first_edge_round + len(update.rounds))
         control = None if update.control is None else update.control.decode()
         return Work(received.overlay(update.model.decode()), control, update.rounds, update.events)
 
@@ -202,7 +204,7 @@ class EdgeAggregator:
     def _final(self, order: RoundOrder, work: Work, keeper: EdgeKeeper, received: PackedModel) -> EdgeUpdate:
         """Report to the root."""
         model = keeper.report(work.model, received)
-        return self._update(order, work, model, plain(self.config.backbone.up))
+        return self._update(order, work, model, standalone(self.config.backbone.up))
 
     def _update(self, order: RoundOrder, work: Work, model: CodedModel, codec: CodecConfig) -> EdgeUpdate:
         control = None if work.control is None else code(work.control, codec)
@@ -211,18 +213,7 @@ class EdgeAggregator:
 
     def _q(self, rounds: list[EdgeRound]) -> list[float]:
         """q_e: label distribution of all images that were trained on."""
-        state = LabelState.initial(self.membership.number_of_classes)
+        state = LabelState.initial(self.site.membership.number_of_classes)
         for client in (client for one in rounds for client in one.clients):
-            state = state.add(self.membership.distribution(client), self.membership.profiles[client].samples)
+            state = state.add(self.site.membership.distribution(client), self.site.membership.profiles[client].samples)
         return [float(q) for q in state.q]
-
-    def _resent(self, message: Message, reason: str) -> None:
-        """Log that a message is sent again; orders bear their rounds as Flower's group id."""
-        by_node = {node: client for client, node in self.membership.nodes.items()}
-        peer = by_node.get(message.metadata.dst_node_id, "a client")
-        if message.metadata.message_type != TRAIN:
-            self.log.event("resend", peer=peer, reason=reason)
-            return
-        order = TrainOrder.read(message.content)
-        where = {"round": order.root_round, "edge_round": order.edge_round, "peer": peer, "reason": reason}
-        self.log.crossed("resend", message.content, order.download.model, order.control, **where)

@@ -1,36 +1,21 @@
 """One edge round: the edge's model goes out to its clients, and what they send is averaged."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedphd.common.averaging.quorum import check_quorum
 from fedphd.common.averaging.weighting import member_weight
-from fedphd.common.config import Config
-from fedphd.common.flower.delivery import Patience, exchange
 from fedphd.common.network.packing import PackedModel
-from fedphd.common.run.hop_log import HopLog
-from fedphd.common.wire.codec import CodecError
-from fedphd.common.wire.links import Downlink, decode_control, decode_upload
-from fedphd.common.wire.messages import TRAIN, ClientUpdate, EdgeRound, RoundOrder, TrainOrder
+from fedphd.common.wire.messages import ClientUpdate, EdgeRound, RoundOrder, TrainOrder
 from fedphd.common.wire.parts import Parts, reports, restrict
-from fedphd.common.wire.records import MessageError, check_sender
-from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic, total
-from fedphd.edge.membership import Membership
+from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
+from fedphd.edge.edge_site import EdgeSite
 from fedphd.edge.parts_average import PartsAverage
-
-
-@dataclass(frozen=True)
-class Sound:
-    """An update that may count, and what it decodes to."""
-
-    update: ClientUpdate
-    model: PackedModel
-    control: PackedModel | None
+from fedphd.edge.train_question import TrainQuestion
 
 
 @dataclass(frozen=True)
@@ -50,11 +35,11 @@ class Tally:
     losses: dict[str, float] = field(default_factory=dict)
     up: Traffic = NO_TRAFFIC
 
-    def take(self, update: ClientUpdate) -> None:
-        """Count an update."""
+    def take(self, update: ClientUpdate, traffic: Traffic) -> None:
+        """Count an update, and what crossed the hop with it."""
         self.samples[update.client] = update.samples
         self.losses[update.client] = update.loss
-        self.up += Traffic.of(update.model, update.control)
+        self.up += traffic
 
 
 class EdgeRoundRunner:
@@ -62,42 +47,32 @@ class EdgeRoundRunner:
 
     Parameters
     ----------
-    edge : str
-        The edge's id.
-    config : Config
-        The run's configuration.
-    membership : Membership
-        The edge's clients.
-    log : HopLog
-        Where what crosses the hop is written.
-    patience : Patience
-        For clients that go away.
-    spool : Path
-        Folder for updates that come before their turn.
+    site : EdgeSite
+        The edge.
     order : RoundOrder
         The root's.
+    spool : Path
+        Folder for updates that come before their turn.
     """
 
-    def __init__(
-        self,
-        edge: str,
-        config: Config,
-        membership: Membership,
-        log: HopLog,
-        patience: Patience,
-        spool: Path,
-        order: RoundOrder,
-    ) -> None:
-        self.edge = edge
-        self.config = config
-        self.membership = membership
-        self.log = log
-        self.patience = patience
-        self.spool = spool
+    def __init__(self, site: EdgeSite, order: RoundOrder, spool: Path) -> None:
+        self.site = site
         self.order = order
+        self.spool = spool
 
-    def run(self, grid: Grid, downlink: Downlink, model: PackedModel, edge_round: int, clients: list[str]) -> Outcome:
-        """Let `clients` train what `downlink` sends, and average what they report; without clients `model` stays.
+    def run(self, grid: Grid, model: PackedModel, edge_round: int, clients: list[str]) -> Outcome:
+        """Let `clients` train what the edge's downlink sends, and average what they report.
+
+        Parameters
+        ----------
+        grid : Grid
+            This edge's clients.
+        model : PackedModel
+            The edge's model, which stays if there are no clients.
+        edge_round : int
+            Counts from 0 over the whole run.
+        clients : list[str]
+            Who trains.
 
         Raises
         ------
@@ -106,101 +81,52 @@ class EdgeRoundRunner:
         """
         if not clients:
             return Outcome(model, EdgeRound([], 0, None, 0.0))
-        started = time.perf_counter()
-        kind, tally = self.config.exchange.kind, Tally()
-        asked = reports(kind, clients, self.config.seed, self.edge, edge_round)
-        orders = {client: self._order(downlink, client, edge_round, asked[client]) for client in clients}
-        final = {client: asked[client] for client in clients if orders[client].final}
+        started, config = time.perf_counter(), self.site.config
+        asked = reports(config.exchange.kind, clients, config.seed, self.site.edge, edge_round)
+        question = TrainQuestion(self.site, self._orders(edge_round, asked))
+        final = {client: parts for client, parts in asked.items() if question.order(client).final}
+        tally = Tally()
         with (
-            PartsAverage(kind, asked, self.spool) as average,
-            PartsAverage(kind, final, self.spool / "control") as sums,
+            PartsAverage(config.exchange.kind, asked, self.spool) as average,
+            PartsAverage(config.exchange.kind, final, self.spool / "control") as sums,
         ):
-            for sound in self._sound_updates(grid, downlink, orders):
-                client = sound.update.client
-                q_k = self.membership.distribution(client)
-                average.add(client, sound.model, member_weight(self.config.weighting.edge, sound.update.samples, q_k))
-                if sound.control is not None:
-                    sums.add(client, sound.control, 1.0)
-                tally.take(sound.update)
-            name = f"{self.edge}: edge round {edge_round}"
-            check_quorum(name, "clients", len(tally.samples), len(clients), self.config.topology.quorum)
+            for sound in self.site.boundary.ask(grid, question):
+                average.add(sound.peer, sound.answer.model, self._weight(sound.answer.update))
+                if sound.answer.control is not None:
+                    sums.add(sound.peer, sound.answer.control, 1.0)
+                tally.take(sound.answer.update, sound.traffic)
+            name = f"{self.site.edge}: edge round {edge_round}"
+            check_quorum(name, "clients", len(tally.samples), len(clients), config.topology.quorum)
             averaged = average.result(model)
             control = sums.sum(restrict(model.structure, self.order.download.shared))
-        down = total(Traffic.of(order.download.model, order.control) for order in orders.values())
         seconds = round(time.perf_counter() - started, 3)
-        return Outcome(averaged, self._report(edge_round, clients, tally, down, seconds), control)
+        return Outcome(averaged, self._report(edge_round, question, tally, seconds), control)
 
-    def _order(self, downlink: Downlink, client: str, edge_round: int, parts: Parts) -> TrainOrder:
+    def _orders(self, edge_round: int, asked: Mapping[str, Parts]) -> dict[str, TrainOrder]:
+        return {client: self._order(client, edge_round, parts) for client, parts in asked.items()}
+
+    def _order(self, client: str, edge_round: int, parts: Parts) -> TrainOrder:
         final = self.order.final
         return TrainOrder(
-            download=downlink.message(client),
-            edge=self.edge,
+            download=self.site.downlink.message(client),
+            edge=self.site.edge,
             root_round=self.order.root_round,
             edge_round=edge_round,
             sparse=self.order.sparse,
             reports=parts,
-            pruning=self.order.pruning,
+            lineage=self.order.lineage,
             control=self.order.control,
             final=final is not None and client in final[edge_round - self.order.first_edge_round],
         )
 
-    def _report(self, edge_round: int, clients: list[str], tally: Tally, down: Traffic, seconds: float) -> EdgeRound:
-        trained = [client for client in clients if client in tally.samples]  # not in the order of arrival
+    def _weight(self, update: ClientUpdate) -> float:
+        q_k = self.site.membership.distribution(update.client)
+        return member_weight(self.site.config.weighting.edge, update.samples, q_k)
+
+    def _report(self, edge_round: int, question: TrainQuestion, tally: Tally, seconds: float) -> EdgeRound:
+        trained = [client for client in question.orders if client in tally.samples]  # not in the order of arrival
         samples = sum(tally.samples[client] for client in trained)
         loss = sum(tally.samples[client] * tally.losses[client] for client in trained) / samples
         facts = {"clients": trained, "samples": samples, "loss": loss, "seconds": seconds}
-        self.log.event("aggregate", round=self.order.root_round, edge_round=edge_round, **facts)
-        return EdgeRound(trained, samples, loss, seconds, down, tally.up)
-
-    def _sound_updates(self, grid: Grid, downlink: Downlink, orders: Mapping[str, TrainOrder]) -> Iterator[Sound]:
-        """Send the orders and yield the updates that may count, as they come; log what became of each."""
-        by_node = {self.membership.nodes[client]: client for client in orders}
-        messages = self._messages(orders)
-        for reply in exchange(grid, messages, self.config.topology.round_timeout, self.patience):
-            client = by_node[reply.metadata.src_node_id]
-            order = orders[client]
-            where = {"round": order.root_round, "edge_round": order.edge_round, "peer": client}
-            if reply.has_error():
-                downlink.forget(client)
-                self.log.event("lost", **where, reason=f"error {reply.error.code}: {reply.error.reason}")
-                continue
-            try:
-                sound = self._decode(
-                    self._check(ClientUpdate.read(reply.content, order.answer), client, order), downlink
-                )
-            except (MessageError, CodecError) as error:
-                self.log.event("refuse", **where, reason=str(error))
-                continue
-            downlink.confirm(client)
-            update = sound.update
-            facts = {"samples": update.samples, "loss": update.loss, "seconds": round(update.seconds, 3)}
-            self.log.crossed("accept", reply.content, update.model, update.control, **where, **facts)
-            yield sound
-
-    def _messages(self, orders: Mapping[str, TrainOrder]) -> Iterator[Message]:
-        for client, order in orders.items():
-            content = order.write()
-            where = {"round": order.root_round, "edge_round": order.edge_round, "peer": client}
-            self.log.crossed("send", content, order.download.model, order.control, **where)
-            # Undelivered at its deadline, an order must not be trained on by a client that comes back later.
-            ttl = self.config.topology.round_timeout
-            node = self.membership.nodes[client]
-            yield Message(content, node, TRAIN, ttl=ttl, group_id=f"{order.root_round}.{order.edge_round}")
-
-    def _check(self, update: ClientUpdate, client: str, order: TrainOrder) -> ClientUpdate:
-        """Refuse what answers another question than the one that was asked."""
-        check_sender(update.client, client)
-        if update.edge_round != order.edge_round:
-            raise MessageError(f"is for edge round {update.edge_round}, not {order.edge_round}")
-        registered = self.membership.profiles[client].samples
-        if not 0 < update.samples <= registered:
-            raise MessageError(f"claims {update.samples} images; {registered} were registered")
-        asked = self.config.objective.control_variates and order.final
-        if (update.control is not None) != asked:
-            raise MessageError(f"{'no' if asked else 'unasked'} change of control variates")
-        return update
-
-    def _decode(self, update: ClientUpdate, downlink: Downlink) -> Sound:
-        control = None if update.control is None else decode_control(update.control)
-        model = decode_upload(update.model, downlink.sent, self.config.codec.access.up)
-        return Sound(update, model, control)
+        self.site.log.event("aggregate", round=self.order.root_round, edge_round=edge_round, **facts)
+        return EdgeRound(trained, samples, loss, seconds, question.down, tally.up)

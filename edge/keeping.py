@@ -13,20 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedphd.common.config import Config
-from fedphd.common.errors import FedPhDError
-from fedphd.common.keeping.kept_models import keep_model, kept_model, newest_model
+from fedphd.common.keeping.kept_models import Network, keep_model, kept_model, newest_model
+from fedphd.common.keeping.missing import MissingStateError
 from fedphd.common.keeping.state_store import State, StateStore, restarts
 from fedphd.common.network.build import check_size
-from fedphd.common.network.lineage import write_pruning
+from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.codec import CodedModel
 from fedphd.common.wire.links import Download, Reference, upload
 from fedphd.common.wire.parts import PARTS, SHARED, restrict
-
-
-class MissingModelError(FedPhDError):
-    """The edge does not have the model that the root's message builds on; the root then sends the whole one."""
 
 
 class EdgeKeeper:
@@ -42,18 +38,16 @@ class EdgeKeeper:
         The edge's id.
     root_round : int
         The present root round, from 1.
-    pruning : str
+    lineage : Lineage
         As in `RoundOrder`.
     """
 
-    def __init__(
-        self, folder: Path, config: Config, edge: str, root_round: int, pruning: str = write_pruning(None)
-    ) -> None:
+    def __init__(self, folder: Path, config: Config, edge: str, root_round: int, lineage: Lineage = NO_PRUNING) -> None:
         self.folder = folder
         self.config = config
         self.edge = edge
         self.root_round = root_round
-        self.pruning = pruning
+        self.lineage = lineage
         self._root_rounds = restarts(config.checkpoint, root_round)
 
     def receive(self, download: Download, keep: bool = True) -> PackedModel:
@@ -61,7 +55,7 @@ class EdgeKeeper:
 
         Raises
         ------
-        MissingModelError
+        MissingStateError
             If the edge does not have what the message builds on.
         StructureError
             If the network is larger than the configured one.
@@ -90,7 +84,7 @@ class EdgeKeeper:
         store, now = self._store("residual", self._root_rounds), self.root_round
         residual = None
         if codec.error_feedback:
-            residual = newest_model(store, now, shared, whole.id, self.config.model, self.pruning)
+            residual = newest_model(store, now, shared, Network(whole.id, self.config.model, self.lineage))
         coded, rest = upload(model.select(shared), received.select(shared), codec, residual)
         if rest is not None:
             keep_model(store, now, rest, whole.id)
@@ -118,7 +112,7 @@ class EdgeKeeper:
             if download.base in (None, state.round) and state.structure == download.structure.id:
                 return kept_model(state, download.structure)
         what = "" if download.base is None else f" of root round {download.base}"
-        raise MissingModelError(f"{self.edge} has no model{what} of structure {download.structure.id}")
+        raise MissingStateError(f"{self.edge} has no model{what} of structure {download.structure.id}")
 
     def _newest(self, kind: str, starts: Sequence[int], round: int, structure: Structure) -> State | None:
         state = next(self._store(kind, starts).restore(round), None)

@@ -29,6 +29,7 @@ from flwr.app import RecordDict
 from fedphd.common.errors import FedPhDError
 from fedphd.common.keeping.private_files import private_folder, write_private
 from fedphd.common.wire.content_file import ContentFileError, read_content, write_content
+from fedphd.edge.edge_progress import EdgeProgress
 
 EDGE_KEY, SPOOL_KEY = "edge-id", "spool"  # keys of the edge app's run config
 END, EARLY, STATE = "end", "early", "state"  # names in the folder
@@ -54,24 +55,6 @@ class Order:
     id: str
     message_type: str
     content: RecordDict
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A file for the part of an order that is done."""
-
-    file: Path
-
-    def load(self) -> RecordDict | None:
-        """Read what was saved; None if there is nothing, or it cannot be read."""
-        try:
-            return read_content(self.file)[0]
-        except ContentFileError:
-            return None
-
-    def save(self, content: RecordDict) -> None:
-        """Replace what was saved."""
-        write_content(self.file, content)
 
 
 class Spool:
@@ -194,9 +177,9 @@ class Spool:
         """Write why an order could not be carried out."""
         write_content(self._file("answers", order_id), RecordDict(), {ERROR: reason})
 
-    def progress(self, order_id: str) -> Progress:
+    def progress(self, order_id: str) -> EdgeProgress:
         """Name the file for the part of an order that is done."""
-        return Progress(self._file("progress", order_id))
+        return EdgeProgress(self._file("progress", order_id))
 
     def _forget_old(self) -> None:
         for old in self._by_age("orders")[:-KEPT]:

@@ -20,7 +20,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from fedphd.common.errors import SettingError
-from fedphd.common.network.lineage import read_pruning, write_pruning
+from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.links import Reference
@@ -56,7 +56,7 @@ def save(state: GlobalState, folder: Path, keep: int) -> Path:
         "elapsed": state.elapsed,
         "traffic": {lane: asdict(traffic) for lane, traffic in state.traffic.items()},
         "reference_round": None if state.reference is None else state.reference.round,
-        "pruning": write_pruning(state.pruning),
+        "pruning": state.lineage.to_json(),
         "losses": state.losses,
         "corrected_at": state.corrected_at,
         "structures": {name: model.structure.tensors for name, model in models.items()},
@@ -130,7 +130,7 @@ def _read(checkpoint: Path) -> GlobalState:
         elapsed=facts["elapsed"],
         reference=None if reference is None else Reference(facts["reference_round"], reference),
         control=models.get("control"),
-        pruning=read_pruning(facts["pruning"]),
+        lineage=Lineage.from_json(facts["pruning"]),
         losses=facts["losses"],
         corrected_at=facts["corrected_at"],
     )

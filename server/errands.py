@@ -3,24 +3,21 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedphd.common.config import Config
-from fedphd.common.config.topology import edge_timeout
 from fedphd.common.errors import FedPhDError
-from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.flower.expected import ExpectedDrawing, ExpectedModel
 from fedphd.common.network.build import pixel_shape
-from fedphd.common.network.lineage import write_pruning
 from fedphd.common.network.packing import PackedModel
-from fedphd.common.run.hop_log import HopLog
-from fedphd.common.wire.codec import CodecError, code
-from fedphd.common.wire.links import Downlink, Download, plain
-from fedphd.common.wire.messages import DRAW, FETCH, LOCAL, TASKS, ClientUpdate, Drawing, Errand, Fetch, Gathered
-from fedphd.common.wire.parts import PARTS, SHARED, restrict
-from fedphd.common.wire.records import MessageError, check_sender
-from fedphd.server.registry import Registry
-from fedphd.server.state import GlobalState
+from fedphd.common.network.structure import Structure
+from fedphd.common.wire.codec import code
+from fedphd.common.wire.links import Download, standalone
+from fedphd.common.wire.messages import DRAW, LOCAL, Drawing, Errand
+from fedphd.common.wire.parts import PARTS, SHARED, Parts, restrict
+from fedphd.common.wire.traffic import total
+from fedphd.server.fetch_question import FetchQuestion
+from fedphd.server.gather_question import GatherQuestion
+from fedphd.server.root_site import RootSite
 
 
 class ErrandError(FedPhDError):
@@ -34,37 +31,13 @@ class Errands:
     ----------
     grid : Grid
         Its nodes are the edges.
-    config : Config
-        The run's configuration.
-    registry : Registry
-        Edges and clients.
-    state : GlobalState
-        What is sent, and where traffic is counted.
-    downlink : Downlink
-        The strategy's; knows which edges need the whole network.
-    log : HopLog
-        Of the backbone.
-    patience : Patience
-        For edges that go away.
+    site : RootSite
+        The root.
     """
 
-    def __init__(
-        self,
-        grid: Grid,
-        config: Config,
-        registry: Registry,
-        state: GlobalState,
-        downlink: Downlink,
-        log: HopLog,
-        patience: Patience,
-    ) -> None:
+    def __init__(self, grid: Grid, site: RootSite) -> None:
         self.grid = grid
-        self.patience = patience
-        self.config = config
-        self.registry = registry
-        self.state = state
-        self.downlink = downlink
-        self.log = log
+        self.site = site
 
     def local_models(self, clients: Iterable[str], start: PackedModel) -> "LocalModels":
         """Let clients train models of their own from `start`, when the first one is asked for."""
@@ -75,18 +48,10 @@ class Errands:
 
         Clients that do not answer, or not soundly, are left out; the ledger says why.
         """
-        shape = (images, *pixel_shape(self.config.model))
-        for client in self.gather(DRAW, list(self.registry.profiles), self.state.model, images):
-            try:
-                content = self.fetch(DRAW, client)
-                drawing = Drawing.read(content, shape)
-                check_sender(drawing.client, client)
-            except (ErrandError, MessageError) as error:
-                self.log.event("refuse", round=self.state.round, edge_round=None, peer=client, reason=str(error))
-                continue
-            crossed = drawing.images.nbytes if self.log.exists else 0
-            self.log.crossed("accept", content, **self.where(DRAW, client), payload_bytes=crossed)
-            yield drawing
+        wanted = ExpectedDrawing((images, *pixel_shape(self.site.config.model)))
+        for client in self.gather(DRAW, list(self.site.registry.profiles), self.site.state.model, images):
+            question = FetchQuestion(self.site, DRAW, client, wanted)
+            yield from (sound.answer for sound in self.site.boundary.ask(self.grid, question))
 
     def gather(self, task: str, clients: Iterable[str], model: PackedModel, images: int = 0) -> list[str]:
         """Let edges gather what their clients give.
@@ -109,70 +74,50 @@ class Errands:
         """
         at: dict[str, list[str]] = defaultdict(list)
         for client in clients:
-            at[self.registry.homes[client][0]].append(client)
-        given: set[str] = set()
-        messages = self._messages(task, at, model, images)
-        for reply in exchange(self.grid, messages, edge_timeout(self.config.topology), self.patience):
-            edge = self.registry.edge_at(reply.metadata.src_node_id)
-            if reply.has_error():
-                reason = f"error {reply.error.code}: {reply.error.reason}"
-                self.log.event("lost", **self.where(task, edge), reason=reason)
-                continue
-            try:
-                gathered = Gathered.read(reply.content)
-            except MessageError as error:
-                self.log.event("refuse", **self.where(task, edge), reason=str(error))
-                continue
-            self.log.ledger.take_forwarded(edge, gathered.events)
-            given |= set(gathered.clients) & set(at[edge])
-            if task == LOCAL:  # what only measures is not the method's traffic
-                self.state.count("access_down", gathered.down)
-                self.state.count("access_up", gathered.up)
-        return [client for client in self.registry.profiles if client in given]
+            at[self.site.registry.homes[client][0]].append(client)
+        question = GatherQuestion(self.site, task, self._errands(at, model, images))
+        answers = [sound.answer for sound in self.site.boundary.ask(self.grid, question)]
+        if task == LOCAL:  # what only measures is not the method's traffic
+            self.site.state.count("backbone_down", question.down)
+            self.site.state.count("access_down", total(answer.down for answer in answers))
+            self.site.state.count("access_up", total(answer.up for answer in answers))
+        given = {client for answer in answers for client in answer.clients}
+        return [client for client in self.site.registry.profiles if client in given]
 
-    def fetch(self, task: str, client: str) -> RecordDict:
-        """Fetch what one client gave.
+    def fetch_model(self, client: str, structure: Structure) -> PackedModel:
+        """Fetch the model that one client trained for itself.
 
         Raises
         ------
         ErrandError
-            If its edge does not have it.
+            If its edge does not have it, or it cannot be used.
         """
-        node = self.registry.nodes[self.registry.homes[client][0]]
-        content = Fetch(task, self.state.round, client).write()
-        ttl = edge_timeout(self.config.topology)
-        for reply in exchange(self.grid, [Message(content, node, FETCH, ttl=ttl)], ttl, self.patience):
-            if not reply.has_error():
-                return reply.content
-            raise ErrandError(f"{client}: {reply.error.reason}")
-        raise ErrandError(f"{client}: no answer")
+        question = FetchQuestion(self.site, LOCAL, client, ExpectedModel(structure))
+        for sound in self.site.boundary.ask(self.grid, question):
+            self.site.state.count("backbone_up", sound.traffic)
+            return sound.answer
+        raise ErrandError(f"{client}'s local model cannot be used: {question.failures[client]}")
 
-    def _messages(self, task: str, at: Mapping[str, list[str]], model: PackedModel, images: int) -> Iterator[Message]:
-        pruning = write_pruning(self.state.pruning)
-        downloads: dict[tuple[str, ...], Download] = {}
+    def _errands(self, at: Mapping[str, list[str]], model: PackedModel, images: int) -> dict[str, Errand]:
+        downloads: dict[Parts, Download] = {}
+        errands = {}
         for edge, clients in at.items():
             parts = self._parts(edge, model)
             if parts not in downloads:
                 downloads[parts] = self._download(model, parts)
-            errand = Errand(downloads[parts], self.state.round, clients, images, pruning)
-            content = errand.write()
-            traffic = self.log.crossed("send", content, errand.download.model, **self.where(task, edge))
-            if task == LOCAL:
-                self.state.count("backbone_down", traffic)
-            ttl = edge_timeout(self.config.topology)
-            yield Message(content, self.registry.nodes[edge], task, ttl=ttl, group_id=str(self.state.round))
+            state = self.site.state
+            errands[edge] = Errand(downloads[parts], state.round, clients, images, state.lineage)
+        return errands
 
-    def _parts(self, edge: str, model: PackedModel) -> tuple[str, ...]:
-        known = self.downlink.holds(edge) and self.downlink.sent.structure == model.structure
-        return self.downlink.shared if known else PARTS
+    def _parts(self, edge: str, model: PackedModel) -> Parts:
+        downlink = self.site.downlink
+        known = downlink.holds(edge) and downlink.sent.structure == model.structure
+        return downlink.shared if known else PARTS
 
-    def _download(self, model: PackedModel, parts: tuple[str, ...]) -> Download:
-        coded = code(model.select(restrict(model.structure, parts)), plain(self.config.backbone.down))
-        return Download(coded, model.structure, parts, SHARED[self.config.exchange.kind])
-
-    def where(self, task: str, peer: str) -> dict[str, object]:
-        """Say for the ledger which errand this is."""
-        return {"round": self.state.round, "edge_round": None, "peer": peer, "task": TASKS[task]}
+    def _download(self, model: PackedModel, parts: Parts) -> Download:
+        config = self.site.config
+        coded = code(model.select(restrict(model.structure, parts)), standalone(config.backbone.down))
+        return Download(coded, model.structure, parts, SHARED[config.exchange.kind])
 
 
 class LocalModels:
@@ -206,16 +151,4 @@ class LocalModels:
             self._given = self.errands.gather(LOCAL, self.clients, self.start)
         if client not in self._given:
             raise ErrandError(f"{client} gave no local model; see the ledger, and resume the run when it is there")
-        content = self.errands.fetch(LOCAL, client)
-        try:
-            update = ClientUpdate.read(content, self.start.structure)
-            check_sender(update.client, client)
-            model = update.model.decode()
-        except (MessageError, CodecError) as error:
-            raise ErrandError(f"{client}'s local model cannot be used: {error}") from None
-        facts = {"samples": update.samples, "loss": update.loss, "seconds": round(update.seconds, 3)}
-        traffic = self.errands.log.crossed(
-            "accept", content, update.model, **self.errands.where(LOCAL, client), **facts
-        )
-        self.errands.state.count("backbone_up", traffic)
-        return model
+        return self.errands.fetch_model(client, self.start.structure)

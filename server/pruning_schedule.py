@@ -3,7 +3,7 @@
 from fedphd.common.config import Config, StructureConfig
 from fedphd.common.network import UNet
 from fedphd.common.network.build import count, rebuild_unet
-from fedphd.common.network.lineage import prune_tensors, write_pruning
+from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.packing import PackedModel, pack, unpack
 from fedphd.common.network.pruning import Pruning, prune, prune_like
 from fedphd.common.run.ledger import Ledger
@@ -49,7 +49,7 @@ class StructureSchedule:
         before = load_unet(self.config, state.model)
         after, pruning = prune(before, self.config.structure.ratio)
         if state.round > 0:  # somebody may keep what belongs to the wider network
-            state.pruning = pruning
+            state.lineage = Lineage(pruning)
         if state.control is not None:
             state.control = self._pruned_like(state.control, pruning)
         if state.ema is not None:
@@ -72,8 +72,7 @@ class StructureSchedule:
 
     def _pruned_like(self, some: PackedModel, pruning: Pruning) -> PackedModel:
         """Prune some tensors of the network like the network."""
-        tensors = prune_tensors(unpack(some), pruning.structure, self.config.model, write_pruning(pruning))
-        return pack(tensors)
+        return pack(Lineage(pruning).prune(unpack(some), pruning.structure, self.config.model))
 
 
 def rounds_before(structure: StructureConfig) -> int | None:

@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 from fedphd.common.config import Config, to_yaml
 from fedphd.common.config.topology import edge_timeout
 from fedphd.common.errors import FedPhDError
-from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.flower.delivery import deliver
 from fedphd.common.flower.grids import PatientGrid
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
@@ -99,15 +99,14 @@ def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> Global
         correction = None if auxiliary is None else Correction(config, auxiliary.training_set, ledger)
         spool = run_dir / SPOOL / "root"
         strategy = HierarchicalStrategy(config, registry, state, structure, correction, ledger, spool)
-        patience = Patience(config.topology.rejoin_timeout, strategy.resent)
-        errands = Errands(edges, config, registry, state, strategy.downlink, strategy.log, patience)
+        errands = Errands(edges, strategy.site)
         recorder = Recorder(config, state, structure, ledger, run_dir, errands.drawings)
         recorder.record()
         if auxiliary is not None and auxiliary.missing():
             prepare(auxiliary, errands.local_models(auxiliary.missing(), _first_model(config)))
             checkpoint.save(state, run_dir / CHECKPOINTS, config.checkpoint.keep)  # with what that cost
         strategy.start(
-            grid=PatientGrid(edges, patience),
+            grid=PatientGrid(edges, strategy.site.boundary.patience),
             initial_arrays=ArrayRecord(),
             num_rounds=config.rounds - state.round,
             timeout=edge_timeout(config.topology),
@@ -122,7 +121,7 @@ def _end(edges: Grid) -> None:
     """Tell all edges that the run is over; one that does not hear it is told by the next run."""
     try:
         messages = [Message(RecordDict(), node, END, ttl=END_TIMEOUT) for node in edges.get_node_ids()]
-        for reply in exchange(edges, messages, END_TIMEOUT):
+        for reply in deliver(edges, messages, END_TIMEOUT):
             if reply.has_error():
                 log.warning("node %d did not hear of the run's end: %s", reply.metadata.src_node_id, reply.error.reason)
     except Exception:  # how the run ended matters more

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.network.packing import PackedModel
-from fedphd.common.network.pruning import Pruning
 from fedphd.common.wire.links import Reference
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic
 
@@ -40,7 +40,7 @@ class GlobalState:
         What the edges were sent last, where changes count from it.
     control : PackedModel or None
         SCAFFOLD's c, of the parts that travel; None while it is zero.
-    pruning : Pruning or None
+    lineage : Lineage
         What was pruned during the run.
     losses : list[float or None]
         Mean client loss of each committed round.
@@ -57,7 +57,7 @@ class GlobalState:
     elapsed: float = 0.0
     reference: Reference | None = None
     control: PackedModel | None = None
-    pruning: Pruning | None = None
+    lineage: Lineage = NO_PRUNING
     losses: list[float | None] = field(default_factory=list)
     corrected_at: int | None = None
     latest: RoundSummary = RoundSummary()

@@ -13,21 +13,22 @@ from fedphd.common.averaging.aggregation import OrderedAverage
 from fedphd.common.averaging.homogeneity import homogeneity
 from fedphd.common.averaging.quorum import check_quorum
 from fedphd.common.config import Config
-from fedphd.common.config.topology import edge_timeout
-from fedphd.common.network.lineage import write_pruning
+from fedphd.common.flower.boundary import Boundary
+from fedphd.common.network.lineage import NO_PRUNING
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec import CodedModel, code
-from fedphd.common.wire.links import Downlink, Reference, plain
-from fedphd.common.wire.messages import TRAIN, EdgeUpdate, RoundOrder
+from fedphd.common.wire.links import Downlink, Reference, standalone
+from fedphd.common.wire.messages import EdgeUpdate, RoundOrder
 from fedphd.common.wire.parts import SHARED, restrict
 from fedphd.server.assignment import Assignment, final_rounds, plan_round
 from fedphd.server.correction import Correction, due
 from fedphd.server.pruning_schedule import StructureSchedule
-from fedphd.server.reception import Reception, mean_loss
 from fedphd.server.registry import Registry
+from fedphd.server.root_site import RootSite
+from fedphd.server.round_question import RoundQuestion, mean_loss
 from fedphd.server.state import GlobalState, RoundSummary
 from fedphd.server.weighting import root_weight
 
@@ -75,7 +76,9 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self.spool = spool
         self.log = HopLog(ledger, "backbone", tier="root", node="root", exists=config.topology.edges > 0)
         self.downlink = Downlink(config.backbone.down, SHARED[config.exchange.kind])
-        self._plan: list[Assignment] = []
+        boundary = Boundary(self.log, config.topology.rejoin_timeout)
+        self.site = RootSite(config, registry, state, self.downlink, boundary)
+        self._question = RoundQuestion(self.site, {})
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -83,11 +86,12 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         """Plan the next root round and address it to the edges."""
         root_round = self.state.round + 1
         first_edge_round = self.state.round * self.config.topology.edge_rounds
-        self._plan = plan = plan_round(
+        plan = plan_round(
             self.config.assignment, self.config.topology, self.registry, first_edge_round, self.config.seed
         )
         self.log.event("plan", round=root_round, assignment=plan)
-        return self._orders(root_round, first_edge_round, plan)
+        self._question = RoundQuestion(self.site, self._orders(root_round, first_edge_round, plan))
+        return self._messages(self._question)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -105,15 +109,15 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
             If fewer than `topology.quorum` of the edges gave a sound update.
         """
         edges = list(self.registry.nodes)
-        reception = Reception(self.config, self.registry, self.log, self.downlink, self._plan, self.state)
         updates: dict[str, tuple[EdgeUpdate, float]] = {}
         with OrderedAverage(edges, self.spool) as average, OrderedAverage(edges, self.spool / "control") as changes:
-            for sound in reception.sound_updates(replies):
-                update, weight = sound.update, root_weight(self.config.weighting.root, sound.update)
-                average.add(update.edge, sound.model.vector, weight)
-                if sound.control is not None:
-                    changes.add(update.edge, sound.control.vector, 1.0)
-                updates[update.edge] = (_without_model(update), weight)
+            for sound in self.site.boundary.receive(self._question, replies):
+                update, weight = sound.answer.update, root_weight(self.config.weighting.root, sound.answer.update)
+                average.add(sound.peer, sound.answer.model.vector, weight)
+                if sound.answer.control is not None:
+                    changes.add(sound.peer, sound.answer.control.vector, 1.0)
+                self.state.count("backbone_up", sound.traffic)
+                updates[sound.peer] = (_without_model(update), weight)
             name = f"root round {self.state.round + 1}"
             check_quorum(name, "edges", len(updates), len(edges), self.config.topology.quorum)
             model = self.state.model.overlay(PackedModel(self._shared, average.result()))
@@ -138,46 +142,36 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         """Have nothing to aggregate."""
         return None
 
-    def resent(self, message: Message, reason: str) -> None:
-        """Log that an edge is sent its message again, because it went away."""
-        edge = self.registry.edge_at(message.metadata.dst_node_id)
-        where: dict[str, object] = {"round": self.state.round + 1, "edge_round": None, "peer": edge}
-        if message.metadata.message_type != TRAIN:
-            self.log.event("resend", **where, reason=reason)
-            return
-        order = RoundOrder.read(message.content)
-        self.log.crossed("resend", message.content, order.download.model, order.control, **where, reason=reason)
-
     def summary(self) -> None:
         """Write the run's frame to the ledger."""
         topology = self.config.topology
         frame = {"rounds": self.config.rounds, "edge_rounds": topology.edge_rounds, "clients": topology.clients}
         self.log.event("start", run=self.config.method, edges=len(self.registry.nodes), **frame)
 
-    def _orders(self, root_round: int, first_edge_round: int, plan: list[Assignment]) -> Iterator[Message]:
+    def _messages(self, question: RoundQuestion) -> Iterator[Message]:
+        yield from self.site.boundary.send(question)
+        self.state.count("backbone_down", question.down)
+
+    def _orders(self, root_round: int, first_edge_round: int, plan: list[Assignment]) -> dict[str, RoundOrder]:
         sparse = self.structure.phase(root_round) == "sparse"
         final, control = final_rounds(plan), self._control()
-        pruning = write_pruning(self.state.pruning if self.config.keeps_states else None)
         self.downlink.begin(self.state.model, root_round, self.state.reference)
-        for edge, node in self.registry.nodes.items():
-            order = RoundOrder(
+        return {
+            edge: RoundOrder(
                 download=self.downlink.message(edge),
                 root_round=root_round,
                 first_edge_round=first_edge_round,
                 assignment=[assignment[edge] for assignment in plan],
                 sparse=sparse,
-                pruning=pruning,
+                lineage=self.state.lineage if self.config.keeps_states else NO_PRUNING,
                 control=control,
                 final=[one[edge] for one in final] if self.config.objective.control_variates else None,
             )
-            content, where = order.write(), {"round": root_round, "edge_round": None, "peer": edge}
-            traffic = self.log.crossed("send", content, order.download.model, order.control, **where)
-            self.state.count("backbone_down", traffic)
-            # Undelivered at its deadline, an order must not keep busy an edge that comes back later.
-            yield Message(content, node, TRAIN, ttl=edge_timeout(self.config.topology), group_id=str(root_round))
+            for edge in self.registry.nodes
+        }
 
     def _control(self) -> CodedModel | None:
-        return None if self.state.control is None else code(self.state.control, plain(self.config.backbone.down))
+        return None if self.state.control is None else code(self.state.control, standalone(self.config.backbone.down))
 
     @property
     def _shared(self) -> Structure:

@@ -17,7 +17,7 @@ from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.run.ledger import Ledger, read_lines
 from fedphd.common.wire.codec import CodedModel, code
-from fedphd.common.wire.links import Download, plain, upload
+from fedphd.common.wire.links import Download, standalone, upload
 from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 from fedphd.launch.runtimes.client_grid import InProcessGrid
@@ -153,12 +153,12 @@ class Crowd:
         if not (self.config.objective.control_variates and order.final):
             return update
         change = _plus(_zeros(order.answer), self.adds[index])
-        return replace(update, control=upload(change, change, plain(codec.up), None)[0])
+        return replace(update, control=upload(change, change, standalone(codec.up), None)[0])
 
     def local(self, index: int, errand: ClientErrand) -> ClientUpdate:
         """Give a model of the client's own: what came, and its constant."""
         model, own = _plus(self.receive(index, errand), self.adds[index]), self.profile(index)
-        coded, _ = upload(model, model, plain(self.config.codec.access.up), None)
+        coded, _ = upload(model, model, standalone(self.config.codec.access.up), None)
         return ClientUpdate(coded, own.client, errand.edge_round, own.samples, 1.0 + index, 1, 0.5)
 
     def drawing(self, index: int, errand: ClientErrand) -> Drawing:

@@ -29,7 +29,7 @@ UNAVAILABLE, NO_REPLY, NODE_GONE, APP_DIED = 3, 4, 5, 8
 
 @dataclass
 class Patience:
-    """How nodes that went away are waited for; kept from one exchange to the next.
+    """How nodes that went away are waited for; kept from one delivery to the next.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Patience:
     gone: set[int] = field(default_factory=set)
 
 
-def exchange(
+def deliver(
     grid: Grid, messages: Iterable[Message], timeout: float, patience: Patience | None = None
 ) -> Iterator[Message]:
     """Send messages and yield one reply for each, as they come.

@@ -6,7 +6,7 @@ from typing import NoReturn
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.flower.delivery import Patience, deliver
 
 DEFAULT_TIMEOUT = 3600.0  # seconds, as Flower's strategies wait
 
@@ -44,8 +44,8 @@ class BaseGrid(Grid):  # type: ignore[misc]
         return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
-        """Exchange messages for replies, which come as an iterator."""
-        return exchange(self, messages, DEFAULT_TIMEOUT if timeout is None else timeout)
+        """Send messages and hand out the replies as they come."""
+        return deliver(self, messages, DEFAULT_TIMEOUT if timeout is None else timeout)
 
 
 class PatientGrid(BaseGrid):
@@ -77,5 +77,5 @@ class PatientGrid(BaseGrid):
         return list(self._grid.pull_messages(message_ids))
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
-        """Exchange messages for replies, which come as an iterator."""
-        return exchange(self._grid, messages, DEFAULT_TIMEOUT if timeout is None else timeout, self._patience)
+        """Send messages and hand out the replies as they come."""
+        return deliver(self._grid, messages, DEFAULT_TIMEOUT if timeout is None else timeout, self._patience)

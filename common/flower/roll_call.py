@@ -11,7 +11,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedphd.common.errors import RegistrationError
-from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.flower.delivery import Patience, deliver
 from fedphd.common.wire.messages import REGISTER
 from fedphd.common.wire.records import MessageError
 
@@ -84,7 +84,7 @@ class RollCall(Generic[T]):
         """Ask nodes who they are; return those that answered, so that the others are asked again."""
         answered = set()
         queries = [Message(RecordDict(), node, REGISTER) for node in sorted(nodes)]
-        for reply in exchange(grid, queries, timeout, patience):
+        for reply in deliver(grid, queries, timeout, patience):
             node = reply.metadata.src_node_id
             if reply.has_error():
                 self._note_failure(node, str(reply.error.reason))

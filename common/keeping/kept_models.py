@@ -1,13 +1,34 @@
 """Models among the states that a node keeps: all or some tensors of a network."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from fedphd.common.config import ModelConfig
 from fedphd.common.keeping.state_store import State, StateStore
-from fedphd.common.network.lineage import prune_tensors
+from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network as it is now, which what was kept must fit.
+
+    Attributes
+    ----------
+    structure : str
+        Id of the whole network's structure.
+    model : ModelConfig
+        The dense network's options.
+    lineage : Lineage
+        How it came to its structure.
+    """
+
+    structure: str
+    model: ModelConfig
+    lineage: Lineage
 
 
 def keep_model(store: StateStore, round: int, model: PackedModel, whole: str) -> None:
@@ -22,9 +43,7 @@ def kept_model(state: State, structure: Structure) -> PackedModel:
     )
 
 
-def newest_model(
-    store: StateStore, round: int, structure: Structure, whole: str, model: ModelConfig, pruning: str
-) -> PackedModel | None:
+def newest_model(store: StateStore, round: int, structure: Structure, network: Network) -> PackedModel | None:
     """Find the newest model that `round` may start from, pruned like the network; None if there is none.
 
     Parameters
@@ -33,17 +52,13 @@ def newest_model(
         Where to look, and for which round.
     structure : Structure
         Of the model's tensors.
-    whole : str
-        Structure id of the network as it is now.
-    model : ModelConfig
-        The dense network's options.
-    pruning : str
-        JSON of the pruning that made the present network, or null.
+    network : Network
+        The whole network as it is now.
     """
     for state in store.restore(round):
         tensors = state.tensors
-        if state.structure != whole:
-            tensors = prune_tensors(tensors, state.structure, model, pruning)
+        if state.structure != network.structure:
+            tensors = network.lineage.prune(tensors, state.structure, network.model)
         if {name: tuple(tensor.shape) for name, tensor in tensors.items()} == structure.shapes:
-            return kept_model(State(state.round, tensors, whole), structure)
+            return kept_model(State(state.round, tensors, network.structure), structure)
     return None

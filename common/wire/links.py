@@ -196,7 +196,7 @@ def decode_control(coded: CodedModel, members: int = 1) -> PackedModel:
     return change
 
 
-def plain(codec: CodecConfig) -> CodecConfig:
+def standalone(codec: CodecConfig) -> CodecConfig:
     """Give the codec for what is no successor of a model that was sent: weights, of at least 8 bits."""
     kind = "int8" if codec.kind == "int4" else codec.kind
     return codec.model_copy(update={"kind": kind, "of": "weights", "error_feedback": False})

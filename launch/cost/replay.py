@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from fedphd.common.config import CodecConfig, Config
 from fedphd.common.wire.contacts import Contacts
-from fedphd.common.wire.links import codec_down, plain
+from fedphd.common.wire.links import codec_down, standalone
 from fedphd.common.wire.parts import PARTS, SHARED, Parts, reports
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic
 from fedphd.launch.cost.sizes import Sizes, message
@@ -76,12 +76,12 @@ class Replay:
     def local_models(self, clients: Sequence[str]) -> Lanes:
         """Count what crosses before the first round so that these clients train models of their own (FedDDPM)."""
         sizes, access, backbone = self._sizes(1), self.config.codec.access, self.config.backbone
-        given = message(sizes.of(PARTS, plain(access.up)))
+        given = message(sizes.of(PARTS, standalone(access.up)))
         lanes = dict.fromkeys(LANES, NO_TRAFFIC)
         for _ in {self.registry.homes[client][0] for client in clients}:
-            lanes["backbone_down"] += message(sizes.of(PARTS, plain(backbone.down)))
+            lanes["backbone_down"] += message(sizes.of(PARTS, standalone(backbone.down)))
         for _ in clients:
-            lanes["access_down"] += message(sizes.of(PARTS, plain(access.down)))
+            lanes["access_down"] += message(sizes.of(PARTS, standalone(access.down)))
             lanes["access_up"] += given
             lanes["backbone_up"] += given  # fetched as it came
         return self._crossed(lanes)
@@ -102,7 +102,7 @@ class Replay:
                 lanes["access_down"] += down
                 lanes["access_up"] += up
         for edge in self.registry.nodes:
-            changes = [sizes.of(self.shared, plain(backbone.up))] if any(final[edge] for final in finals) else []
+            changes = [sizes.of(self.shared, standalone(backbone.up))] if any(final[edge] for final in finals) else []
             lanes["backbone_up"] += message(sizes.of(self.shared, backbone.up), *changes)
         return self._crossed(lanes)
 
@@ -116,7 +116,7 @@ class Replay:
         codec, sender = self.config.codec.access.up, self._edges[edge]
         sender.begin(sizes, edge_round)
         for client, parts in reports(self.config.exchange.kind, clients, self.config.seed, edge, edge_round).items():
-            changes = [sizes.of(parts, plain(codec))] if client in final else []
+            changes = [sizes.of(parts, standalone(codec))] if client in final else []
             down += sender.send(client, *control)
             up += message(sizes.of(parts, codec), *changes)
         return down, up
@@ -129,7 +129,7 @@ class Replay:
         """Size of SCAFFOLD's c, which travels with every order once a round was committed, coded by the root."""
         if not self.config.objective.control_variates or root_round == 1:
             return []
-        return [self._sizes(root_round).of(self.shared, plain(self.config.backbone.down))]
+        return [self._sizes(root_round).of(self.shared, standalone(self.config.backbone.down))]
 
     def _crossed(self, lanes: Mapping[str, Traffic]) -> Lanes:
         """Leave out the backbone where no edge tier is."""

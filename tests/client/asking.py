@@ -8,7 +8,7 @@ from helpers import download, small_config
 
 from fedphd.client.app import app
 from fedphd.common.config import Config, to_run_config
-from fedphd.common.flower.delivery import exchange
+from fedphd.common.flower.delivery import deliver
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.wire.messages import ClientUpdate, TrainOrder
@@ -30,7 +30,7 @@ def ask(config: Config, folder: Path, content: RecordDict, message_type: str, *n
     """Ask nodes, of which the first is client 0; their disks are below `folder`."""
     grid = InProcessGrid(app, config.topology.clients, to_run_config(config, folder))
     messages = [Message(content, node, message_type) for node in nodes]
-    return {reply.metadata.src_node_id: reply for reply in exchange(grid, messages, 60.0)}
+    return {reply.metadata.src_node_id: reply for reply in deliver(grid, messages, 60.0)}
 
 
 def train_order(

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from helpers import download, packed, small_config
 
-from fedphd.client.keeping import Keeper, MissingStateError
+from fedphd.client.keeping import Keeper
 from fedphd.common.config import EXACT, Config
+from fedphd.common.keeping.missing import MissingStateError
 from fedphd.common.network.build import dense_structure
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import StructureError
 from fedphd.common.wire.codec import CodedModel, code
 from fedphd.common.wire.links import Download
-from fedphd.common.wire.messages.models import NO_PRUNING
+from fedphd.common.wire.messages import ClientErrand
 from fedphd.common.wire.parts import PARTS, Parts, part_of
 
 DECODER: Parts = ("decoder",)
@@ -28,8 +29,7 @@ CHANGES_DOWN = small_config("codec.access.down.of=change")
 
 def keeper(folder: Path, config: Config, down: Download, edge_round: int, edge: str = "edge-0") -> Keeper:
     """Two edge rounds make a root round."""
-    place = {"edge": edge, "root_round": edge_round // 2 + 1, "edge_round": edge_round}
-    return Keeper(folder, config, down, pruning=NO_PRUNING, **place)  # type: ignore[arg-type]
+    return Keeper(folder, config, ClientErrand(down, edge, edge_round // 2 + 1, edge_round))
 
 
 def network(*numbers: float) -> PackedModel:

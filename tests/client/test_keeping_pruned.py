@@ -6,13 +6,14 @@ import pytest
 import torch
 from helpers import download, small_config
 
-from fedphd.client.keeping import Keeper, MissingStateError
+from fedphd.client.keeping import Keeper
 from fedphd.common.config import Config
+from fedphd.common.keeping.missing import MissingStateError
 from fedphd.common.network.build import build_unet, rebuild_unet
-from fedphd.common.network.lineage import write_pruning
+from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.network.packing import PackedModel, pack, unpack
 from fedphd.common.network.pruning import Pruning, prune, prune_like
-from fedphd.common.wire.messages.models import NO_PRUNING
+from fedphd.common.wire.messages import ClientErrand
 from fedphd.common.wire.parts import PARTS, SHARED, Parts, restrict
 
 MODEL = small_config().model
@@ -48,11 +49,12 @@ def sent(pruning: Pruning) -> PackedModel:
 
 
 def keeper(
-    folder: Path, kind: str, model: PackedModel, edge_round: int, pruning: str = NO_PRUNING, parts: Parts = PARTS
+    folder: Path, kind: str, model: PackedModel, edge_round: int, lineage: Lineage = NO_PRUNING, parts: Parts = PARTS
 ) -> Keeper:
-    place = {"edge": "edge-0", "root_round": edge_round // 2 + 1, "edge_round": edge_round, "pruning": pruning}
     config: Config = small_config(f"exchange={kind}", *METHODS)
-    return Keeper(folder, config, download(model, parts, SHARED[kind]), **place)  # type: ignore[arg-type]
+    down = download(model, parts, SHARED[kind])
+    order = ClientErrand(down, "edge-0", edge_round // 2 + 1, edge_round, lineage=lineage)
+    return Keeper(folder, config, order)
 
 
 def train_densely(folder: Path, kind: str) -> None:
@@ -68,7 +70,7 @@ def train_densely(folder: Path, kind: str) -> None:
 def test_kept_states_are_pruned_as_the_network(tmp_path: Path, kind: str, pruning: Pruning, sent: PackedModel) -> None:
     train_densely(tmp_path, kind)
     dense = keeper(tmp_path, kind, network(0), 2)
-    narrow = keeper(tmp_path, kind, sent, 2, write_pruning(pruning))
+    narrow = keeper(tmp_path, kind, sent, 2, Lineage(pruning))
     shared = restrict(TRAINED.structure, SHARED[kind])
     narrow_shared = restrict(sent.structure, SHARED[kind])
     for name, wide, thin in [
@@ -93,7 +95,7 @@ def test_its_own_parts_are_joined_with_the_pruned_network(
 ) -> None:
     train_densely(tmp_path, kind)
     parts = PARTS if whole else SHARED[kind]
-    received = keeper(tmp_path, kind, sent, 2, write_pruning(pruning), parts).receive()
+    received = keeper(tmp_path, kind, sent, 2, Lineage(pruning), parts).receive()
     own = pruned_like(TRAINED, pruning)
     travels = restrict(sent.structure, SHARED[kind])
     assert received.hash == own.overlay(sent.select(travels)).hash
@@ -105,7 +107,7 @@ def test_states_of_a_network_that_was_not_pruned_so_are_not_used(
 ) -> None:
     train_densely(tmp_path, "udec")
     foreign = Pruning(pruning.ratio, sent.structure.id, pruning.history)
-    for told in (NO_PRUNING, write_pruning(foreign)):
+    for told in (NO_PRUNING, Lineage(foreign)):
         one = keeper(tmp_path, "udec", sent, 2, told, SHARED["udec"])
         assert one.restore("previous", sent.structure) is None
         with pytest.raises(MissingStateError):

@@ -9,6 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from helpers import exact, profile, three_parts
 
 from fedphd.common.config import CodecConfig
+from fedphd.common.network.lineage import NO_PRUNING
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.codec import CodedModel, code
@@ -52,8 +53,8 @@ ASSIGNMENT = [["client-0", "client-1"], []]
 SOUND = {
     "profile": PROFILE,
     "roster": Roster("edge-0", [PROFILE, profile(1, [1.5, 0.0])], EVENTS),
-    "round order": RoundOrder(WHOLE, 3, 4, ASSIGNMENT, True, "null", exact(SOME), [["client-1"], ["client-0"]]),
-    "train order": TrainOrder(PARTIAL, "edge-0", 3, 5, False, (DECODER,), "null", exact(SOME), True),
+    "round order": RoundOrder(WHOLE, 3, 4, ASSIGNMENT, True, NO_PRUNING, exact(SOME), [["client-1"], ["client-0"]]),
+    "train order": TrainOrder(PARTIAL, "edge-0", 3, 5, False, (DECODER,), NO_PRUNING, exact(SOME), True),
     "client update": ClientUpdate(change(SOME), "client-0", 5, 10, 0.25, 2, 1.5, exact(SOME)),
     "edge update": EdgeUpdate(exact(SOME), "edge-0", 3, [0.25, 0.75], ROUNDS, EVENTS, exact(SOME)),
     "errand": Errand(WHOLE, 3, ["client-0", "client-1"], 20),

@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 from scripted import Clock, Node, ScriptedGrid
 
 import fedphd.common.flower.delivery
-from fedphd.common.flower.delivery import NO_REPLY, NODE_GONE, Patience, exchange
+from fedphd.common.flower.delivery import NO_REPLY, NODE_GONE, Patience, deliver
 from fedphd.common.flower.grids import DEFAULT_TIMEOUT, BaseGrid, PatientGrid
 from fedphd.launch.runtimes.client_grid import InProcessGrid
 
@@ -37,7 +37,7 @@ def test_a_grid_of_our_own_belongs_to_the_run_below(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("timeout", "waited"), [(5.0, 5.0), (None, DEFAULT_TIMEOUT)])
-def test_send_and_receive_is_an_exchange(clock: Clock, timeout: float | None, waited: float) -> None:
+def test_send_and_receive_delivers(clock: Clock, timeout: float | None, waited: float) -> None:
     grid = ScriptedGrid(clock, {2: Node([(1.0, OK)]), 3: Node()})
     sound, silent = grid.send_and_receive(ask(2, 3), timeout=timeout)
     assert (sound.metadata.src_node_id, silent.metadata.src_node_id, silent.error.code) == (2, 3, NO_REPLY)
@@ -85,7 +85,7 @@ def test_in_process_nodes_have_contexts_of_their_own() -> None:
     grid = InProcessGrid(counting_app(), 3, {"key": "value"})
     assert grid.get_node_ids() == [1, 2, 3]
     for times in (1, 2):
-        replies = {one.metadata.src_node_id: one for one in exchange(grid, ask(1, 2, 3), 5.0)}
+        replies = {one.metadata.src_node_id: one for one in deliver(grid, ask(1, 2, 3), 5.0)}
         assert replies[1].content["seen"]["times"] == times
         assert replies[3].content["seen"]["times"] == times
         assert replies[2].error.code == 2  # Flower's code for a ClientApp that raised
@@ -93,7 +93,7 @@ def test_in_process_nodes_have_contexts_of_their_own() -> None:
 
 
 def test_in_process_grid_answers_for_unknown_nodes() -> None:
-    [error] = exchange(InProcessGrid(counting_app(), 1, {}), ask(9), 5.0)
+    [error] = deliver(InProcessGrid(counting_app(), 1, {}), ask(9), 5.0)
     assert error.has_error()
 
 

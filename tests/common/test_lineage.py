@@ -3,6 +3,7 @@
 import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from small_networks import CONVNEXT, SMALL
 
 from fedphd.common.config import ModelConfig
 from fedphd.common.network.build import build_unet, dense_structure
-from fedphd.common.network.lineage import prune_tensors, read_pruning, write_pruning
+from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.network.packing import pack
 from fedphd.common.network.pruning import Pruning, prune, prune_like
 from fedphd.common.network.structure import Structure
@@ -41,7 +42,7 @@ def test_a_whole_network_is_pruned_as_another_of_its_structure(pruned: tuple[Mod
     model, pruning, _ = pruned
     other = build_unet(model, seed=1)  # e.g. a client's last local model
     dense = Structure.of(other.state_dict()).id
-    tensors = prune_tensors(other.state_dict(), dense, model, write_pruning(pruning))
+    tensors = Lineage(pruning).prune(other.state_dict(), dense, model)
     assert pack(tensors).hash == pack(prune_like(other, pruning).state_dict()).hash
 
 
@@ -53,7 +54,7 @@ def test_some_parts_are_pruned_as_in_the_whole_network(
     other = build_unet(model, seed=1)
     own = restrict(dense_structure(model), parts)
     state = {name: tensor for name, tensor in other.state_dict().items() if name in own.shapes}
-    tensors = prune_tensors(state, dense_structure(model).id, model, write_pruning(pruning))
+    tensors = Lineage(pruning).prune(state, dense_structure(model).id, model)
     assert Structure.of(tensors) == restrict(narrow, parts)
     whole = pack(prune_like(other, pruning).state_dict())
     assert pack(tensors).hash == whole.select(restrict(narrow, parts)).hash
@@ -71,7 +72,7 @@ def test_what_is_no_network_is_pruned_like_one(pruned: tuple[ModelConfig, Prunin
         for (name, shape), start in zip(dense.tensors, offsets[:-1], strict=True)
     }
     before = {name: tensor.clone() for name, tensor in state.items()}
-    tensors = prune_tensors(state, dense.id, model, write_pruning(pruning))
+    tensors = Lineage(pruning).prune(state, dense.id, model)
     assert Structure.of(tensors) == narrow
     for name, tensor in tensors.items():  # what stays are numbers of the same tensor
         assert np.isin(tensor[~tensor.isnan()].numpy(), before[name].numpy()).all()
@@ -80,23 +81,27 @@ def test_what_is_no_network_is_pruned_like_one(pruned: tuple[ModelConfig, Prunin
 
 def test_tensors_of_another_network_give_nothing() -> None:
     _, pruning = prune(build_unet(MODEL, seed=0), 0.25)
-    text, state = write_pruning(pruning), build_unet(MODEL, seed=1).state_dict()
-    assert prune_tensors(state, DENSE.id, MODEL, text).keys() == state.keys()
-    assert prune_tensors({}, DENSE.id, MODEL, text) == {}
-    assert prune_tensors(state, DENSE.id, MODEL, "null") == {}  # nothing was pruned
-    assert prune_tensors(state, "0123456789abcdef", MODEL, text) == {}  # they belong to another network
-    assert prune_tensors(state | {"more": torch.zeros(1)}, DENSE.id, MODEL, text) == {}
-    other = json.dumps(json.loads(text) | {"structure": "0123456789abcdef"})
-    assert prune_tensors(state, DENSE.id, MODEL, other) == {}  # another network was pruned
-    assert prune_tensors(state, DENSE.id, NETWORKS["convnext"], text) == {}
+    lineage, state = Lineage(pruning), build_unet(MODEL, seed=1).state_dict()
+    assert lineage.prune(state, DENSE.id, MODEL).keys() == state.keys()
+    assert lineage.prune({}, DENSE.id, MODEL) == {}
+    assert NO_PRUNING.prune(state, DENSE.id, MODEL) == {}
+    assert lineage.prune(state, "0123456789abcdef", MODEL) == {}  # they belong to another network
+    assert lineage.prune(state | {"more": torch.zeros(1)}, DENSE.id, MODEL) == {}
+    other = Lineage(replace(pruning, structure="0123456789abcdef"))
+    assert other.prune(state, DENSE.id, MODEL) == {}  # another network was pruned
+    assert lineage.prune(state, DENSE.id, NETWORKS["convnext"]) == {}
 
 
 # --- the text ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pruning", [None, PRUNING, Pruning(0.5, "s", ())])
-def test_a_pruning_reads_back(pruning: Pruning | None) -> None:
-    assert read_pruning(write_pruning(pruning)) == pruning
+def test_a_lineage_reads_back(pruning: Pruning | None) -> None:
+    assert Lineage.from_json(Lineage(pruning).to_json()) == Lineage(pruning)
+
+
+def test_no_pruning_is_null() -> None:
+    assert NO_PRUNING.to_json() == "null"
 
 
 @pytest.mark.parametrize(
@@ -117,17 +122,17 @@ def test_a_pruning_reads_back(pruning: Pruning | None) -> None:
 )
 def test_other_json_is_no_pruning(changed: object) -> None:
     with pytest.raises(ValueError, match=re.compile("^not a pruning: .{1,200}$")):
-        read_pruning(json.dumps(changed))
+        Lineage.from_json(json.dumps(changed))
 
 
 @pytest.mark.parametrize("text", ["", "nul", "{", "[" * 100_000, "NaN", "\ud800"])
 def test_other_text_is_no_pruning(text: str) -> None:
     with pytest.raises(ValueError):
-        read_pruning(text)
+        Lineage.from_json(text)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text())
 def test_no_text_raises_anything_else(text: str) -> None:
     with suppress(ValueError):
-        assert read_pruning(text) is None
+        assert Lineage.from_json(text) == NO_PRUNING

@@ -13,7 +13,7 @@ from fedphd.common.config import EXACT, CodecConfig
 from fedphd.common.network.packing import PackedModel, Vector
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.codec import CodecError
-from fedphd.common.wire.links import Downlink, Download, Reference, decode_upload, plain, upload
+from fedphd.common.wire.links import Downlink, Download, Reference, decode_upload, standalone, upload
 from fedphd.common.wire.parts import PARTS, SHARED, Parts, restrict
 
 # One matrix and one bias in each part: the matrices are rounded by int8 and int4.
@@ -246,5 +246,5 @@ def test_a_hostile_change_is_refused_when_it_is_decoded() -> None:
 
 @pytest.mark.parametrize(("kind", "expected"), [(kind, kind) for kind in KINDS] + [("int4", "int8")])
 def test_what_follows_no_sent_model_goes_as_weights_of_at_least_8_bits(kind: str, expected: str) -> None:
-    way = plain(codec(kind, "change", error_feedback=True).model_copy(update={"zstd": 3}))
+    way = standalone(codec(kind, "change", error_feedback=True).model_copy(update={"zstd": 3}))
     assert (way.kind, way.of, way.error_feedback, way.zstd) == (expected, "weights", False, 3)

@@ -223,6 +223,8 @@ def test_label_counts_fit_the_classes() -> None:
         ("train order", "order", "final", 0, "'final' must be true or false, not 0"),
         ("train order", "order", "edge", "", "'edge' must be text, not ''"),
         ("train order", "order", "pruning", "", "'pruning' must be text, not ''"),
+        ("round order", "order", "pruning", '{"ratio": 0.3}', "not a pruning"),
+        ("client errand", "errand", "pruning", "nul", "not a pruning"),
         ("client errand", "errand", "images", -1, "'images' must be a whole number of at least 0, not -1"),
         ("errand", "errand", "clients", ["client-0", "client-0"], "'clients' has a name twice"),
         ("gathered", "gathered", "traffic", "[]", "'traffic' must have an entry for each direction"),

@@ -55,7 +55,7 @@ def test_a_client_that_is_restarted_while_it_registers(ledger: Ledger, clock: Cl
     roster = Roster.read(aggregator(ledger, 2, "topology.round_timeout=600").register(grid))
     assert [profile.client for profile in roster.profiles] == ["client-0", "client-1"]
     [resend] = events(ledger, "resend")
-    assert (resend["peer"], resend["reason"]) == ("a client", "the node was restarted")
+    assert (resend["peer"], resend["reason"]) == ("node 8", "the node was restarted")
 
 
 def test_a_client_that_stays_away_is_waited_for_once(ledger: Ledger, clock: Clock) -> None:

@@ -106,7 +106,7 @@ def test_changes_down_only_to_those_who_have_what_they_count_from(ledger: Ledger
     }
     for edge_round in (0, 1, 2, 4):  # both have the same numbers, whatever they were sent
         assert received["client-0", edge_round] == received["client-1", edge_round]
-    assert received["client-0", 4] == edge.downlink.sent.hash
+    assert received["client-0", 4] == edge.site.downlink.sent.hash
 
 
 def test_an_edge_that_is_started_again_sends_whole_models_that_hold_the_same_numbers(ledger: Ledger) -> None:

@@ -139,5 +139,5 @@ def test_a_client_that_lost_its_disk_gets_the_whole_network_in_the_next_edge_rou
     [lost] = events(ledger, "lost")
     assert (lost["peer"], lost["edge_round"]) == ("client-1", 2)
     assert "MissingStateError" in str(lost["reason"]) and "no encoder and bottleneck" in str(lost["reason"])
-    whole, decoder = start.structure.size, edge.downlink.sent.select(update.model.structure).structure.size
+    whole, decoder = start.structure.size, edge.site.downlink.sent.select(update.model.structure).structure.size
     assert [one.down.parameters for one in update.rounds] == [2 * decoder, decoder + whole]

@@ -7,15 +7,16 @@ import pytest
 from helpers import download, packed, small_config, three_parts
 
 from fedphd.common.config import EXACT, Config
+from fedphd.common.keeping.missing import MissingStateError
 from fedphd.common.network.build import build_unet, dense_structure
-from fedphd.common.network.lineage import write_pruning
+from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.pruning import prune, prune_like
 from fedphd.common.network.structure import Structure, StructureError
 from fedphd.common.wire.codec import CodedModel, code
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.parts import PARTS, Parts, restrict
-from fedphd.edge.keeping import EdgeKeeper, MissingModelError
+from fedphd.edge.keeping import EdgeKeeper
 from fedphd.server.pruning_schedule import load_unet
 
 DECODER: Parts = ("decoder",)
@@ -82,11 +83,11 @@ def test_changes_count_from_the_round_that_they_name(tmp_path: Path) -> None:
     ],
 )
 def test_without_what_a_message_builds_on(tmp_path: Path, config: Config, down: Download, what: str) -> None:
-    with pytest.raises(MissingModelError, match=f"edge-0 has {what}"):
+    with pytest.raises(MissingStateError, match=f"edge-0 has {what}"):
         keeper(tmp_path, config, 2).receive(down)
     other = three_parts([1.0], [2.0], [3.0, 4.0])
     keeper(tmp_path, config, 1).receive(download(other, shared=down.shared))
-    with pytest.raises(MissingModelError, match=f"edge-0 has {what}"):  # nor of another structure
+    with pytest.raises(MissingStateError, match=f"edge-0 has {what}"):  # nor of another structure
         keeper(tmp_path, config, 2).receive(down)
 
 
@@ -138,7 +139,7 @@ def test_what_was_lost_is_pruned_as_the_network(tmp_path: Path, kind: str) -> No
     zero = PackedModel(dense.structure, np.zeros(dense.structure.size, np.float32))
     expected = pack(prune_like(load_unet(config, zero.overlay(lost)), pruning).state_dict())
     after = PackedModel(expected.structure, np.zeros(expected.structure.size, np.float32))
-    again = EdgeKeeper(tmp_path, config, "edge-0", 2, write_pruning(pruning)).report(after, after)
+    again = EdgeKeeper(tmp_path, config, "edge-0", 2, Lineage(pruning)).report(after, after)
     travels = expected.select(again.structure).vector
     np.testing.assert_allclose(again.decode().vector, travels, rtol=2**-8, atol=0)
     assert travels.any() and again.structure.size < sent.structure.size

@@ -81,10 +81,10 @@ def test_an_edge_that_is_killed_between_its_edge_rounds_goes_on_after_the_first(
 def test_an_edge_that_is_started_again_knows_its_clients(folder: Path) -> None:
     clients = kill_in_second_edge_round(folder)
     again = ServedEdge(folder)
-    assert again.aggregator.membership.complete
-    assert again.aggregator.membership.nodes == {"client-0": 1, "client-1": 2}
-    assert again.aggregator.membership.profiles["client-1"] == clients.crowd.profile(1)
-    np.testing.assert_array_equal(again.aggregator.membership.distribution("client-0"), [1.0, 0.0])
+    assert again.aggregator.site.membership.complete
+    assert again.aggregator.site.membership.nodes == {"client-0": 1, "client-1": 2}
+    assert again.aggregator.site.membership.profiles["client-1"] == clients.crowd.profile(1)
+    np.testing.assert_array_equal(again.aggregator.site.membership.distribution("client-0"), [1.0, 0.0])
 
 
 def test_what_is_done_belongs_to_one_order(folder: Path) -> None:

@@ -23,7 +23,7 @@ from fedphd.common.wire.messages import TRAIN, EdgeUpdate, RoundOrder
 from fedphd.common.wire.parts import SHARED, restrict
 from fedphd.common.wire.traffic import NO_TRAFFIC
 from fedphd.edge.aggregator import EdgeAggregator
-from fedphd.edge.spool import Progress
+from fedphd.edge.edge_progress import EdgeProgress
 from fedphd.launch.runtimes.client_grid import InProcessGrid
 
 EDGE_ROUNDS = 2
@@ -63,7 +63,7 @@ class Site:
         self.edge = EdgeAggregator("edge-0", self.config, ledger, *folders, members)
 
     def round(self, order: RoundOrder) -> EdgeUpdate:
-        progress = Progress(self.folder / "progress" / f"{order.root_round}.safetensors")
+        progress = EdgeProgress(self.folder / "progress" / f"{order.root_round}.safetensors")
         content = self.edge.run_round(self.grid, order.write(), progress)
         update = update_of(content, pack(build_unet(self.config.model, 0).state_dict()), self.config.exchange.kind)
         # Without wall time and the events, in which a restart may show.

@@ -231,6 +231,17 @@ def test_clients_draw_with_their_own_parts(ledger: Ledger) -> None:
     assert [event["parameters"] for event in events(ledger, "send")][-2:] == [1, 3]
 
 
+def test_a_client_that_fails_at_an_errand_gets_the_whole_network_the_next_time(ledger: Ledger) -> None:
+    """It may have lost its disk; one whose answer was refused has what it was sent."""
+    edge, clients = aggregator(ledger, 3, "exchange=udec"), crowd(None, "exchange=udec")
+    start, grid = three_parts([0.0], [10.0], [20.0]), clients.grid()
+    edge.run_round(grid, order([0, 1, 2], start=download(start, shared=SHARED["udec"]), root_round=1, first=0))
+    clients.wrong = {1: OSError("no disk"), 2: {"client": "client-0"}}
+    gather(edge, clients, DRAW, errand(0, 1, 2, start=start, root_round=1, images=2, kind="udec"))
+    edge.run_round(grid, order([0, 1, 2], start=download(start, shared=SHARED["udec"]), root_round=2, first=2))
+    assert [event["parameters"] for event in events(ledger, "send")][-3:] == [1, 3, 1]
+
+
 def test_an_edge_that_lost_its_disk_says_so(ledger: Ledger) -> None:
     start = three_parts([0.0], [10.0], [20.0])
     content = errand(0, start=start, root_round=1, images=2, kind="udec", parts=SHARED["udec"])

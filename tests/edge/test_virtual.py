@@ -7,7 +7,7 @@ from flwr.serverapp import Grid
 from helpers import Crowd, download, packed, small_config
 from small_edge import model_of, update_of
 
-from fedphd.common.flower.delivery import exchange
+from fedphd.common.flower.delivery import deliver
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.messages import REGISTER, TRAIN, Roster, RoundOrder
 from fedphd.edge.aggregator import EdgeAggregator
@@ -35,7 +35,7 @@ def order(*clients: str, root_round: int = 1) -> RecordDict:
 def test_edges_are_nodes_that_register(ledger: Ledger) -> None:
     grid = VirtualEdgeGrid(four().grid(), edges(ledger, "topology.homes=[[0],[0],[1],[0,1]]"))
     assert grid.get_node_ids() == [1, 2]
-    replies = exchange(grid, [Message(RecordDict(), node, REGISTER) for node in (1, 2)], 20.0)
+    replies = deliver(grid, [Message(RecordDict(), node, REGISTER) for node in (1, 2)], 20.0)
     rosters = {one.metadata.src_node_id: Roster.read(one.content) for one in replies}
     assert {node: roster.edge for node, roster in rosters.items()} == {1: "edge-0", 2: "edge-1"}
     assert [one.client for one in rosters[1].profiles] == ["client-0", "client-1", "client-3"]
@@ -45,7 +45,7 @@ def test_edges_are_nodes_that_register(ledger: Ledger) -> None:
 def test_each_edge_works_on_its_own_clients(ledger: Ledger) -> None:
     grid = VirtualEdgeGrid(four().grid(), edges(ledger))
     orders = [Message(order("client-0", "client-1"), 1, TRAIN), Message(order("client-3"), 2, TRAIN)]
-    updates = {one.metadata.src_node_id: one.content for one in exchange(grid, orders, 20.0)}
+    updates = {one.metadata.src_node_id: one.content for one in deliver(grid, orders, 20.0)}
     assert model_of(update_of(updates[1], START)) == [1.5]
     assert model_of(update_of(updates[2], START)) == [4.0]
 
@@ -59,7 +59,7 @@ def test_each_edge_works_on_its_own_clients(ledger: Ledger) -> None:
     ],
 )
 def test_what_an_edge_raises_becomes_an_error_reply(ledger: Ledger, message: Message, reason: str) -> None:
-    [error] = exchange(VirtualEdgeGrid(four().grid(), edges(ledger)), [message], 20.0)
+    [error] = deliver(VirtualEdgeGrid(four().grid(), edges(ledger)), [message], 20.0)
     assert (error.metadata.src_node_id, error.error.code) == (1, 2)
     assert reason in error.error.reason
 
@@ -82,7 +82,7 @@ def test_an_edge_works_on_one_order_after_the_other(ledger: Ledger) -> None:
 
     first, _ = edges(ledger)
     grid = VirtualEdgeGrid(four().grid(), [Slow("edge-0", first.config, ledger, first.spool, first.folder)])
-    [given_up] = exchange(grid, [Message(order("client-0", root_round=1), 1, TRAIN)], 0.05)
+    [given_up] = deliver(grid, [Message(order("client-0", root_round=1), 1, TRAIN)], 0.05)
     assert given_up.has_error()
     second = grid.push_messages([Message(order("client-1", root_round=2), 1, TRAIN)])
     assert grid.pull_messages(second) == []

@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 from helpers import Crowd, events, packed, small_config
 
 from fedphd.common.config.topology import edge_ids
-from fedphd.common.flower.delivery import Patience, exchange
+from fedphd.common.flower.delivery import deliver
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.messages import EdgeUpdate, RoundOrder
@@ -96,7 +96,7 @@ class Run:
 
     def replies(self) -> list[Message]:
         """Let the edges work, and give what they answer; nothing is committed."""
-        return list(exchange(self.grid, self.messages(), 20.0))
+        return list(deliver(self.grid, self.messages(), 20.0))
 
     def plan(self) -> list[Assignment]:
         """Give the newest plan."""
@@ -111,9 +111,7 @@ class Run:
         return [float(number) for number in self.state.model.vector]
 
     def errands(self) -> Errands:
-        patience = Patience(self.config.topology.rejoin_timeout, self.strategy.resent)
-        strategy = self.strategy
-        return Errands(self.grid, self.config, self.registry, self.state, strategy.downlink, strategy.log, patience)
+        return Errands(self.grid, self.strategy.site)
 
     def _place(self, edge: str) -> tuple[Path, Path]:
         """Name an edge's folders: for early updates, and for what it keeps."""

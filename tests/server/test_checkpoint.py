@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from fedphd.common.errors import SettingError
+from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.pruning import Pruning
 from fedphd.common.network.structure import Structure
@@ -43,7 +44,7 @@ def assert_same(a: GlobalState, b: GlobalState) -> None:
     assert (a.round, a.traffic, a.elapsed) == (b.round, b.traffic, b.elapsed)
     assert hashes(a) == hashes(b)
     assert (a.reference and a.reference.round) == (b.reference and b.reference.round)
-    assert (a.pruning, a.losses, a.corrected_at) == (b.pruning, b.losses, b.corrected_at)
+    assert (a.lineage, a.losses, a.corrected_at) == (b.lineage, b.losses, b.corrected_at)
 
 
 def saved(folder: Path, *rounds: int, keep: int = 10) -> list[Path]:
@@ -59,7 +60,7 @@ def flip(file: Path, byte: int, bit: int) -> None:
 FULL = {
     "reference": Reference(11, numbers(PART, 5)),
     "control": numbers(PART, 6),
-    "pruning": Pruning(0.25, "0123456789abcdef", (("conv_in", True, (1, 3)), ("down_blocks.0", False, ()))),
+    "lineage": Lineage(Pruning(0.25, "0123456789abcdef", (("conv_in", True, (1, 3)), ("down_blocks.0", False, ())))),
     "losses": [0.5, None, 0.25],
     "corrected_at": 3,
 }

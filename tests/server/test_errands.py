@@ -11,7 +11,8 @@ from flwr.serverapp import Grid
 from helpers import Crowd, events, exact, packed, three_parts
 from small_root import HOMES, START, Run, crowd, lane
 
-from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing
+from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Gathered
+from fedphd.common.wire.parts import PARTS
 from fedphd.edge.aggregator import EdgeAggregator
 from fedphd.server.errands import ErrandError
 
@@ -61,6 +62,13 @@ class BrokenEdge(EdgeAggregator):
 
     def gather(self, grid: Grid, task: str, content: RecordDict) -> RecordDict:
         raise OSError("the spool is full")
+
+
+class Impostor(EdgeAggregator):
+    """An edge that says it is another."""
+
+    def gather(self, grid: Grid, task: str, content: RecordDict) -> RecordDict:
+        return replace(Gathered.read(super().gather(grid, task, content)), edge="edge-0").write()
 
 
 def replace_edge(run: Run, kind: type[EdgeAggregator]) -> EdgeAggregator:
@@ -164,7 +172,7 @@ def test_a_local_model_that_is_gone(tmp_path: Path) -> None:
     models("client-2")
     for file in (tmp_path / "edges" / "edge-1").rglob("*client-3*"):
         file.unlink()
-    with pytest.raises(ErrandError, match=r"client-3: .*edge-1 has nothing of client-3"):
+    with pytest.raises(ErrandError, match=r"client-3's local model cannot be used: .*edge-1 has nothing of client-3"):
         models("client-3")
 
 
@@ -217,13 +225,34 @@ def test_images_that_the_edge_spoiled_or_lost_are_left_out(tmp_path: Path) -> No
 
     spoil(run, change)
     assert [drawing.client for drawing in run.errands().drawings(2)] == ["client-0", "client-1"]
-    refused = [event for event in events(run.ledger, "refuse") if event["tier"] == "root"]
-    assert [event["peer"] for event in refused] == ["client-2", "client-3"]
+    refused = [event for event in events(run.ledger, "lost", "refuse") if event["tier"] == "root"]
+    told = [(event["event"], event["peer"], event["task"]) for event in refused]
+    assert told == [("lost", "client-2", "draw"), ("refuse", "client-3", "draw")]
     assert "no disk" in str(refused[0]["reason"])
     assert "must be uint8 of shape (2, 1, 8, 8)" in str(refused[1]["reason"])
     spoil(run, rename)
     assert [drawing.client for drawing in run.errands().drawings(2)] == ["client-0", "client-1"]
     assert str(events(run.ledger, "refuse")[-1]["reason"]) == "comes from 'client-0'"
+
+
+def test_an_edge_that_fails_gets_the_whole_network_the_next_time(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "exchange=udec", start=NETWORK)
+    run.rounds(1)
+    sound = run.edges[1]
+    replace_edge(run, BrokenEdge)
+    assert [drawing.client for drawing in run.errands().drawings(2)] == ["client-0", "client-1"]
+    run.grid._edges[2] = sound
+    assert [order.download.parts for order in run.orders()] == [("decoder",), PARTS]
+
+
+def test_an_edge_that_gathers_in_anothers_name_is_refused(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    replace_edge(run, Impostor)
+    models = run.errands().local_models(CLIENTS, START)
+    with pytest.raises(ErrandError, match="client-2 gave no local model"):
+        models("client-2")
+    [refused] = events(run.ledger, "refuse")
+    assert (refused["peer"], refused["task"], refused["reason"]) == ("edge-1", "local", "comes from 'edge-0'")
 
 
 def test_images_in_a_flat_topology_cross_no_backbone(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from helpers import Crowd, events, small_config, three_parts
 from small_root import HOMES, Run, crowd, lane
 
 from fedphd.common.network.build import build_unet
+from fedphd.common.network.lineage import NO_PRUNING
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.codec import coded_bytes
@@ -54,7 +55,7 @@ def test_an_edge_that_lost_its_disk_gets_the_whole_network_the_next_time(tmp_pat
     run.rounds(1)
     [lost] = [event for event in events(run.ledger, "lost") if event["tier"] == "root"]
     assert (lost["peer"], lost["round"]) == ("edge-1", 2)
-    assert "MissingModelError: edge-1 has no model of structure" in str(lost["reason"])
+    assert "MissingStateError: edge-1 has no model of structure" in str(lost["reason"])
     first, second = run.orders()
     assert (first.download.parts, second.download.parts) == (("decoder",), PARTS)
     run.rounds(1)
@@ -76,7 +77,7 @@ def test_a_pruning_is_a_first_contact(tmp_path: Path) -> None:
     run.rounds(1)
     orders = run.orders()
     assert [order.download.parts for order in orders] == [PARTS, PARTS]
-    assert orders[0].pruning != "null"
+    assert orders[0].lineage == run.state.lineage != NO_PRUNING
     assert orders[0].download.structure == run.state.model.structure != start.structure
 
 
@@ -85,8 +86,8 @@ def test_those_who_keep_nothing_are_not_told_of_a_pruning(tmp_path: Path) -> Non
     start = pack(build_unet(small_config().model, 0).state_dict())
     run = Run(tmp_path, HOMES, *overrides, start=start, clients=Crowd(crowd().counts, [0.01] * 4))
     run.rounds(1)
-    assert run.state.pruning is not None
-    assert [order.pruning for order in run.orders()] == ["null", "null"]
+    assert run.state.lineage != NO_PRUNING
+    assert [order.lineage for order in run.orders()] == [NO_PRUNING, NO_PRUNING]
 
 
 # --- codes ------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ def test_a_lost_model_that_changes_count_from(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "edges" / "edge-1")
     run.rounds(1)
     [lost] = [event for event in events(run.ledger, "lost") if event["tier"] == "root"]
-    assert "MissingModelError: edge-1 has no model of root round 1" in str(lost["reason"])
+    assert "MissingStateError: edge-1 has no model of root round 1" in str(lost["reason"])
     assert [order.download.base for order in run.orders()] == [2, None]
 
 

@@ -170,7 +170,7 @@ def test_c_is_pruned_with_the_model(tmp_path: Path, kind: str) -> None:
     before = PackedModel(shared, numpy_rng(0, "test").standard_normal(shared.size, np.float32))
     run.state.control = before
     run.rounds(1)
-    after, pruning = run.state.control, run.state.pruning
+    after, pruning = run.state.control, run.state.lineage.pruning
     assert pruning is not None
     whole = PackedModel(start.structure, np.zeros(start.structure.size, np.float32))
     moved = whole.overlay(PackedModel(shared, before.vector + np.float32(0.25)))

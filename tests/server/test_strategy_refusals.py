@@ -10,7 +10,7 @@ from helpers import events, exact, packed
 from small_root import HOMES, START, Forge, Run, crowd, lane
 
 from fedphd.common.averaging.quorum import QuorumError
-from fedphd.common.flower.delivery import exchange
+from fedphd.common.flower.delivery import deliver
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.wire.codec import CodedModel
 from fedphd.common.wire.messages import ClientUpdate, EdgeUpdate, TrainOrder
@@ -36,7 +36,7 @@ def changed_round(**changes: object) -> Forge:
 
 UNSOUND: list[tuple[str, Forge, str]] = [
     ("lost", failing, "error 2: OSError: the spool is full"),
-    ("refuse", changed(edge="edge-0"), "comes from edge-0"),
+    ("refuse", changed(edge="edge-0"), "comes from 'edge-0'"),
     ("refuse", changed(root_round=7), "is for root round 7, not 1"),
     ("refuse", changed(rounds=[]), "has 0 edge rounds, not 1"),
     ("refuse", changed(q=[0.5, 0.5]), "has label fractions of 2 classes, not 4"),
@@ -111,7 +111,7 @@ def test_an_edge_without_its_own_quorum_is_lost(tmp_path: Path) -> None:
 
 def test_a_round_commits_once(tmp_path: Path) -> None:
     run = Run(tmp_path, HOMES)
-    replies = list(exchange(run.grid, run.messages(), 20.0))
+    replies = list(deliver(run.grid, run.messages(), 20.0))
     run.strategy.aggregate_train(1, replies)
     committed = run.state.model
     with pytest.raises(QuorumError, match="0 of 2 edges"):
@@ -127,7 +127,7 @@ def test_the_order_in_which_edges_answer_does_not_matter(tmp_path: Path) -> None
         clients = crowd()
         clients.adds = [0.1, 1e10, -1e10, 0.3]
         run = Run(tmp_path / name, HOMES, *BY_SCORE, clients=clients)
-        run.strategy.aggregate_train(1, list(exchange(run.grid, run.messages(), 20.0))[::turn])
+        run.strategy.aggregate_train(1, list(deliver(run.grid, run.messages(), 20.0))[::turn])
         models.append(run.state.model)
     assert models[0].hash == models[1].hash
 

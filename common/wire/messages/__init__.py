@@ -20,7 +20,8 @@ message           from -> to         content
 ================  =================  ==========================================================
 """
 
-from fedphd.common.wire.messages.errands import ClientErrand, Drawing, Errand, Fetch, Gathered
+from fedphd.common.wire.messages.drawing import Drawing
+from fedphd.common.wire.messages.errands import ClientErrand, Errand, Fetch, Gathered
 from fedphd.common.wire.messages.models import content_bytes
 from fedphd.common.wire.messages.names import DRAW, END, FETCH, LOCAL, REGISTER, TASKS, TRAIN
 from fedphd.common.wire.messages.orders import RoundOrder, TrainOrder

@@ -8,21 +8,19 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Self
 
-import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
-from numpy.typing import NDArray
+from flwr.app import ConfigRecord, RecordDict
 
+from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.run.events import write_events
 from fedphd.common.run.ledger import Entry
 from fedphd.common.wire import records
+from fedphd.common.wire.codec import CodedModel
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages.events import read_events
-from fedphd.common.wire.messages.models import MODEL, NO_PRUNING, STRUCTURE, read_download, write_download
+from fedphd.common.wire.messages.models import MODEL, STRUCTURE, read_download, read_lineage, write_download
 from fedphd.common.wire.messages.updates import read_traffic
 from fedphd.common.wire.records import MessageError
 from fedphd.common.wire.traffic import Traffic
-
-PIXELS, PIXEL_TYPE = "pixels", "fedphd.pixels"
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Errand:
         Who is asked.
     images : int
         Images that each client is to draw.
-    pruning : str
+    lineage : Lineage
         As in `RoundOrder`.
     """
 
@@ -47,30 +45,23 @@ class Errand:
     root_round: int
     clients: list[str]
     images: int = 0
-    pruning: str = NO_PRUNING
+    lineage: Lineage = NO_PRUNING
+
+    @property
+    def models(self) -> tuple[CodedModel | None, ...]:
+        """What of it counts as traffic."""
+        return (self.download.model,)
 
     def write(self) -> RecordDict:
         """Lay out for the wire."""
-        errand = {
-            "root-round": self.root_round,
-            "clients": self.clients,
-            "images": self.images,
-            "pruning": self.pruning,
-        }
-        return RecordDict({**write_download(self.download), "errand": ConfigRecord(errand)})
+        return _write(self, {"root-round": self.root_round, "clients": self.clients})
 
     @classmethod
     def read(cls, content: RecordDict) -> Self:
         """Read and check."""
-        records.only(content, MODEL, STRUCTURE, "errand")
-        record = records.config(content, "errand", "root-round clients images pruning")
-        return cls(
-            read_download(content),
-            records.count(record, "root-round"),
-            records.names(record, "clients"),
-            records.count(record, "images"),
-            records.text(record, "pruning"),
-        )
+        record = _record(content, "root-round clients")
+        root_round, clients = records.count(record, "root-round"), records.names(record, "clients")
+        return cls(read_download(content), root_round, clients, records.count(record, "images"), read_lineage(record))
 
 
 @dataclass(frozen=True)
@@ -82,32 +73,41 @@ class ClientErrand:
     root_round: int
     edge_round: int
     images: int = 0
-    pruning: str = NO_PRUNING
+    lineage: Lineage = NO_PRUNING
+
+    @property
+    def models(self) -> tuple[CodedModel | None, ...]:
+        """What of it counts as traffic."""
+        return (self.download.model,)
 
     def write(self) -> RecordDict:
         """Lay out for the wire."""
-        errand = {
-            "edge": self.edge,
-            "root-round": self.root_round,
-            "edge-round": self.edge_round,
-            "images": self.images,
-            "pruning": self.pruning,
-        }
-        return RecordDict({**write_download(self.download), "errand": ConfigRecord(errand)})
+        return _write(self, {"edge": self.edge, "root-round": self.root_round, "edge-round": self.edge_round})
 
     @classmethod
     def read(cls, content: RecordDict) -> Self:
         """Read and check."""
-        records.only(content, MODEL, STRUCTURE, "errand")
-        record = records.config(content, "errand", "edge root-round edge-round images pruning")
+        record = _record(content, "edge root-round edge-round")
         return cls(
             read_download(content),
             records.text(record, "edge"),
             records.count(record, "root-round"),
             records.count(record, "edge-round"),
             records.count(record, "images"),
-            records.text(record, "pruning"),
+            read_lineage(record),
         )
+
+
+def _write(errand: Errand | ClientErrand, own: dict[str, int | str | list[str]]) -> RecordDict:
+    """Lay out an errand: what is its own, and what all errands have."""
+    facts = {**own, "images": errand.images, "pruning": errand.lineage.to_json()}
+    return RecordDict({**write_download(errand.download), "errand": ConfigRecord(facts)})
+
+
+def _record(content: RecordDict, own: str) -> ConfigRecord:
+    """Give the record of what an errand says; `own` are the entries that not all errands have."""
+    records.only(content, MODEL, STRUCTURE, "errand")
+    return records.config(content, "errand", f"{own} images pruning")
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,11 @@ class Gathered:
     down: Traffic
     up: Traffic
     events: list[Entry] = field(default_factory=list)
+
+    @property
+    def sender(self) -> str:
+        """Who gathered."""
+        return self.edge
 
     def write(self) -> RecordDict:
         """Lay out for the wire."""
@@ -151,6 +156,11 @@ class Fetch:
     root_round: int
     client: str
 
+    @property
+    def models(self) -> tuple[CodedModel | None, ...]:
+        """What of it counts as traffic: nothing."""
+        return ()
+
     def write(self) -> RecordDict:
         """Lay out for the wire."""
         fetch = {"errand": self.errand, "root-round": self.root_round, "client": self.client}
@@ -162,30 +172,3 @@ class Fetch:
         records.only(content, "fetch")
         record = records.config(content, "fetch", "errand root-round client")
         return cls(records.text(record, "errand"), records.count(record, "root-round"), records.text(record, "client"))
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """Images that a client's model drew: shape (n, C, H, W), uint8."""
-
-    client: str
-    images: NDArray[np.uint8]
-
-    def write(self) -> RecordDict:
-        """Lay out for the wire."""
-        pixels = Array("uint8", self.images.shape, PIXEL_TYPE, np.ascontiguousarray(self.images).tobytes())
-        drawing = ConfigRecord({"client": self.client})
-        return RecordDict({PIXELS: ArrayRecord({PIXELS: pixels}), "drawing": drawing})
-
-    @classmethod
-    def read(cls, content: RecordDict, shape: tuple[int, ...]) -> Self:
-        """Read and check; the images must have the shape (n, C, H, W) that was asked for."""
-        records.only(content, PIXELS, "drawing")
-        record = records.config(content, "drawing", "client")
-        arrays = content.get(PIXELS)
-        if not isinstance(arrays, ArrayRecord) or list(arrays) != [PIXELS]:
-            raise MessageError(f"no images: an ArrayRecord '{PIXELS}' with one array '{PIXELS}' is needed")
-        array = arrays[PIXELS]
-        if array.stype != PIXEL_TYPE or tuple(array.shape) != shape or len(array.data) != int(np.prod(shape)):
-            raise MessageError(f"the images must be uint8 of shape {shape}")
-        return cls(records.text(record, "client"), np.frombuffer(array.data, np.uint8).reshape(shape).copy())

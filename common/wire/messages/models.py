@@ -5,6 +5,7 @@ from weakref import WeakKeyDictionary
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
+from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire import records
 from fedphd.common.wire.codec import CodecError, CodedModel, read_stype
@@ -15,7 +16,6 @@ from fedphd.common.wire.records import MessageError
 WEIGHTS, CHANGE = "weights", "change"  # key of the array: what its numbers are
 MODEL, CONTROL, STRUCTURE = "model", "control", "structure"  # names of records
 NO_BASE = -1
-NO_PRUNING = "null"
 
 Records = dict[str, ArrayRecord | ConfigRecord]
 
@@ -84,6 +84,14 @@ def read_upload(content: RecordDict, expected: Structure) -> tuple[CodedModel, C
 def write_control(control: CodedModel | None) -> Records:
     """Lay out control variates, if there are any."""
     return {} if control is None else {CONTROL: _array(control)}
+
+
+def read_lineage(record: ConfigRecord) -> Lineage:
+    """Read how the network came to its structure; orders and errands have it as the entry ``pruning``."""
+    try:
+        return Lineage.from_json(records.text(record, "pruning"))
+    except ValueError as error:
+        raise MessageError(str(error)) from None
 
 
 def read_parts(record: ConfigRecord, key: str) -> Parts:

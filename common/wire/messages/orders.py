@@ -7,6 +7,7 @@ from typing import Self
 
 from flwr.app import ConfigRecord, RecordDict
 
+from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire import records
 from fedphd.common.wire.codec import CodedModel
@@ -14,10 +15,10 @@ from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages.models import (
     CONTROL,
     MODEL,
-    NO_PRUNING,
     STRUCTURE,
     read_control,
     read_download,
+    read_lineage,
     read_parts,
     write_control,
     write_download,
@@ -42,8 +43,8 @@ class RoundOrder:
         For each edge round the ids of the clients that train at this edge.
     sparse : bool
         Whether the clients add the sparsity penalty.
-    pruning : str
-        JSON of the pruning that made the model's structure, for those who keep states of the one before; or null.
+    lineage : Lineage
+        How the network came to its structure, for those who keep states of the one before.
     control : CodedModel or None
         SCAFFOLD's c, of the tensors that the exchange shares.
     final : list[list[str]]
@@ -56,9 +57,14 @@ class RoundOrder:
     first_edge_round: int
     assignment: list[list[str]]
     sparse: bool
-    pruning: str = NO_PRUNING
+    lineage: Lineage = NO_PRUNING
     control: CodedModel | None = None
     final: list[list[str]] | None = None
+
+    @property
+    def models(self) -> tuple[CodedModel | None, ...]:
+        """What of it counts as traffic."""
+        return self.download.model, self.control
 
     def write(self) -> RecordDict:
         """Lay out for the wire."""
@@ -68,7 +74,7 @@ class RoundOrder:
             "assignment": json.dumps(self.assignment),
             "final": json.dumps(self.final or []),
             "sparse": self.sparse,
-            "pruning": self.pruning,
+            "pruning": self.lineage.to_json(),
         }
         return RecordDict(
             {**write_download(self.download), **write_control(self.control), "order": ConfigRecord(order)}
@@ -89,7 +95,7 @@ class RoundOrder:
             first_edge_round=records.count(record, "first-edge-round"),
             assignment=assignment,
             sparse=records.flag(record, "sparse"),
-            pruning=records.text(record, "pruning"),
+            lineage=read_lineage(record),
             control=read_control(content, restrict(download.structure, download.shared)),
             final=final or None,
         )
@@ -111,7 +117,7 @@ class TrainOrder:
         Whether the client adds the sparsity penalty.
     reports : tuple[str, ...]
         The parts that the client reports.
-    pruning : str
+    lineage : Lineage
         As in `RoundOrder`.
     control : CodedModel or None
         SCAFFOLD's c.
@@ -125,9 +131,14 @@ class TrainOrder:
     edge_round: int
     sparse: bool
     reports: Parts
-    pruning: str = NO_PRUNING
+    lineage: Lineage = NO_PRUNING
     control: CodedModel | None = None
     final: bool = True
+
+    @property
+    def models(self) -> tuple[CodedModel | None, ...]:
+        """What of it counts as traffic."""
+        return self.download.model, self.control
 
     @property
     def answer(self) -> Structure:
@@ -142,7 +153,7 @@ class TrainOrder:
             "edge-round": self.edge_round,
             "sparse": self.sparse,
             "reports": list(self.reports),
-            "pruning": self.pruning,
+            "pruning": self.lineage.to_json(),
             "final": self.final,
         }
         return RecordDict(
@@ -164,7 +175,7 @@ class TrainOrder:
             edge_round=records.count(record, "edge-round"),
             sparse=records.flag(record, "sparse"),
             reports=reports,
-            pruning=records.text(record, "pruning"),
+            lineage=read_lineage(record),
             control=read_control(content, restrict(download.structure, download.shared)),
             final=records.flag(record, "final"),
         )

@@ -49,6 +49,16 @@ class ClientUpdate:
     seconds: float
     control: CodedModel | None = None
 
+    @property
+    def sender(self) -> str:
+        """Who reports."""
+        return self.client
+
+    @property
+    def models(self) -> tuple[CodedModel | None, ...]:
+        """What of it counts as traffic."""
+        return self.model, self.control
+
     def write(self) -> RecordDict:
         """Lay out for the wire."""
         report = {
@@ -144,6 +154,16 @@ class EdgeUpdate:
     rounds: list[EdgeRound] = field(default_factory=list)
     events: list[Entry] = field(default_factory=list)
     control: CodedModel | None = None
+
+    @property
+    def sender(self) -> str:
+        """Who reports."""
+        return self.edge
+
+    @property
+    def models(self) -> tuple[CodedModel | None, ...]:
+        """What of it counts as traffic."""
+        return self.model, self.control
 
     @property
     def latest_samples(self) -> int:

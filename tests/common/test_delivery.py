@@ -20,7 +20,7 @@ from fedphd.common.flower.delivery import (
     PUSHES,
     UNAVAILABLE,
     Patience,
-    exchange,
+    deliver,
 )
 from fedphd.common.flower.grids import BaseGrid
 from fedphd.common.flower.private import set_message_id
@@ -90,39 +90,39 @@ def sources(replies: Iterable[Message]) -> list[tuple[int, int | None]]:
 @pytest.mark.parametrize("order", [[2, 3, 4], [4, 3, 2], [3, 4, 2]])
 def test_replies_come_in_the_order_of_arrival(order: list[int]) -> None:
     grid = ScheduledGrid({node: rank for rank, node in enumerate(order)})
-    assert sources(exchange(grid, ask(2, 3, 4), 5.0)) == [(node, None) for node in order]
+    assert sources(deliver(grid, ask(2, 3, 4), 5.0)) == [(node, None) for node in order]
 
 
 def test_silent_nodes_are_given_up() -> None:
-    replies = list(exchange(ScheduledGrid({3: 1}), ask(2, 3, 4), 0.2))
+    replies = list(deliver(ScheduledGrid({3: 1}), ask(2, 3, 4), 0.2))
     assert sources(replies) == [(3, None), (2, NO_REPLY), (4, NO_REPLY)]
     assert replies[1].error.reason == "no answer within 0.2 s"
 
 
 def test_what_is_ready_is_taken_however_little_time_is_left() -> None:
-    assert sources(exchange(ScheduledGrid({2: 0, 3: NEVER}), ask(2, 3), 0.0)) == [(2, None), (3, NO_REPLY)]
+    assert sources(deliver(ScheduledGrid({2: 0, 3: NEVER}), ask(2, 3), 0.0)) == [(2, None), (3, NO_REPLY)]
 
 
 def test_late_replies_are_dropped() -> None:
     grid = ScheduledGrid({2: NEVER})
-    assert sources(exchange(grid, ask(2), 0.02)) == [(2, NO_REPLY)]
+    assert sources(deliver(grid, ask(2), 0.02)) == [(2, NO_REPLY)]
     grid.polls[2] = 0  # its reply to the first message is ready by now, too
-    [second] = exchange(grid, ask(2), 5.0)
+    [second] = deliver(grid, ask(2), 5.0)
     assert second.metadata.reply_to_message_id == "message 1"
 
 
 def test_one_node_may_get_several_messages() -> None:
-    assert sources(exchange(ScheduledGrid({2: 0}), ask(2, 2), 5.0)) == [(2, None), (2, None)]
+    assert sources(deliver(ScheduledGrid({2: 0}), ask(2, 2), 5.0)) == [(2, None), (2, None)]
 
 
 def test_nothing_to_ask() -> None:
-    assert list(exchange(ScheduledGrid({}), [], 5.0)) == []
+    assert list(deliver(ScheduledGrid({}), [], 5.0)) == []
 
 
 @pytest.mark.parametrize("refusal", [[None], []])  # Flower over HTTP, Flower in simulation
 def test_nodes_that_the_superlink_does_not_know(refusal: list[None]) -> None:
     grid = ScheduledGrid({3: 0}, unknown={2, 4}, refusal=refusal)
-    assert sources(exchange(grid, ask(2, 3, 4), 5.0)) == [(2, NO_REPLY), (3, None), (4, NO_REPLY)]
+    assert sources(deliver(grid, ask(2, 3, 4), 5.0)) == [(2, NO_REPLY), (3, None), (4, NO_REPLY)]
 
 
 @pytest.mark.parametrize("code", [3, 5])
@@ -134,7 +134,7 @@ def test_errors_of_the_superlink_name_the_node_that_was_asked(code: int) -> None
             assert error.metadata.src_node_id == SUPERLINK
             return [error]
 
-    [error] = exchange(Failing({7: 0}), ask(7), 5.0)
+    [error] = deliver(Failing({7: 0}), ask(7), 5.0)
     assert (error.metadata.src_node_id, error.error.code, error.error.reason) == (7, code, "gone")
 
 
@@ -145,7 +145,7 @@ def test_a_node_cannot_answer_in_anothers_place() -> None:
             forged.metadata.__dict__["_src_node_id"] = 99
             return [forged]
 
-    [answer] = exchange(Impostor({7: 0}), ask(7), 5.0)
+    [answer] = deliver(Impostor({7: 0}), ask(7), 5.0)
     assert sources([answer]) == [(7, NO_REPLY)]
     assert "99" in answer.error.reason
 
@@ -157,7 +157,7 @@ def test_a_reply_counts_once_and_strangers_not_at_all() -> None:
             set_message_id(stranger, "of another round")
             return [reply(stranger), reply(asked), reply(asked)]
 
-    assert sources(exchange(Stuttering({2: 0, 3: 1}), ask(2, 3), 5.0)) == [(2, None), (3, None)]
+    assert sources(deliver(Stuttering({2: 0, 3: 1}), ask(2, 3), 5.0)) == [(2, None), (3, None)]
 
 
 def test_replies_that_wait_at_the_grid_are_taken_one_by_one() -> None:
@@ -172,7 +172,7 @@ def test_replies_that_wait_at_the_grid_are_taken_one_by_one() -> None:
 
     tracemalloc.start()
     nodes = range(2, 34)
-    assert sum(1 for _ in exchange(Heavy(dict.fromkeys(nodes, 0)), ask(*nodes), 5.0)) == 32
+    assert sum(1 for _ in deliver(Heavy(dict.fromkeys(nodes, 0)), ask(*nodes), 5.0)) == 32
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * 2**20
@@ -202,7 +202,7 @@ class Patient:
         self.resent.append((message.metadata.dst_node_id, reason))
 
     def ask(self, grid: ScriptedGrid, *nodes: int, timeout: float = 1000.0) -> list[tuple[int, int | None]]:
-        return sources(exchange(grid, ask(*nodes), timeout, self.patience))
+        return sources(deliver(grid, ask(*nodes), timeout, self.patience))
 
 
 def test_what_a_restarted_node_has_lost_is_sent_again_once(clock: Clock) -> None:
@@ -227,7 +227,7 @@ def test_what_is_sent_again_is_the_same_message(clock: Clock) -> None:
     grid = ScriptedGrid(clock, {7: Node([(NEVER, OK), (1.0, OK)], online=[(0, 3.0), (3.5, inf)])})
     asked = Message(OK, 7, "train", ttl=321.0, group_id="2.5")
     seen: list[Message] = []
-    [answer] = exchange(grid, [asked], 100.0, Patience(REJOIN, lambda message, _reason: seen.append(message)))
+    [answer] = deliver(grid, [asked], 100.0, Patience(REJOIN, lambda message, _reason: seen.append(message)))
     (_, first), (_, second) = grid.sent
     assert first is asked and seen == [second]
     for message in (first, second):
@@ -339,7 +339,7 @@ def test_a_message_that_was_sent_twice_is_answered_once(clock: Clock, first: flo
 @pytest.mark.parametrize("code", [UNAVAILABLE, NODE_GONE, APP_DIED])
 def test_without_patience_what_failed_has_failed(clock: Clock, code: int) -> None:
     grid = ScriptedGrid(clock, {7: Node([(1.0, Error(code, "why")), (1.0, OK)], online=[(0, 1.0), (2.0, inf)])})
-    [error] = exchange(grid, ask(7), 100.0)
+    [error] = deliver(grid, ask(7), 100.0)
     assert (error.metadata.src_node_id, error.error.code, error.error.reason) == (7, code, "why")
     assert len(grid.sent) == 1
 
@@ -364,7 +364,7 @@ def test_many_that_are_waited_for_are_polled_less_often(clock: Clock) -> None:
 
     def polls(nodes: int) -> float:
         grid = Counting(clock, {node: Node([(1000.0, OK)]) for node in range(2, 2 + nodes)})
-        assert len(list(exchange(grid, ask(*grid.nodes), 2000.0))) == nodes
+        assert len(list(deliver(grid, ask(*grid.nodes), 2000.0))) == nodes
         return grid.pulls / nodes
 
     # At most every 0.5 s for one node; for a hundred, at most every 1.5 s each.
@@ -387,7 +387,7 @@ class HalfSending(ScriptedGrid):
 def test_sending_is_tried_again_where_the_superlink_was_restarted_in_between(clock: Clock) -> None:
     grid = HalfSending(clock, {7: Node([(1.0, OK)])})
     grid.failures = PUSHES - 1
-    [reply] = exchange(grid, ask(7), 100.0)
+    [reply] = deliver(grid, ask(7), 100.0)
     assert not reply.has_error()
     assert len(grid.sent) == 1
 
@@ -396,7 +396,7 @@ def test_sending_that_fails_again_and_again_is_an_error(clock: Clock) -> None:
     grid = HalfSending(clock, {7: Node([(1.0, OK)])})
     grid.failures = PUSHES
     with pytest.raises(RuntimeError, match="the session is gone"):
-        list(exchange(grid, ask(7), 100.0))
+        list(deliver(grid, ask(7), 100.0))
 
 
 def test_a_reply_that_cannot_be_read_is_that_nodes_failure_only(clock: Clock) -> None:
@@ -410,6 +410,6 @@ def test_a_reply_that_cannot_be_read_is_that_nodes_failure_only(clock: Clock) ->
             return replies
 
     grid = Unreadable(clock, {7: Node([(1.0, OK)]), 8: Node([(2.0, OK)])})
-    replies = {reply.metadata.src_node_id: reply for reply in exchange(grid, ask(7, 8), 100.0)}
+    replies = {reply.metadata.src_node_id: reply for reply in deliver(grid, ask(7, 8), 100.0)}
     assert replies[7].error.reason == "its reply cannot be read: ValueError"
     assert not replies[8].has_error()
