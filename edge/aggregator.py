@@ -14,8 +14,9 @@ from fedphd.common.averaging.homogeneity import LabelState
 from fedphd.common.config import EXACT, CodecConfig, Config
 from fedphd.common.flower.delivery import Patience
 from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.events import Event, Register, Resend, Restart
 from fedphd.common.run.hop_log import HopLog
-from fedphd.common.run.ledger import Entry, Ledger
+from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec import CodedModel, code
 from fedphd.common.wire.links import Downlink, plain
 from fedphd.common.wire.messages import TRAIN, EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder, TrainOrder
@@ -45,9 +46,9 @@ class Work:
     model: PackedModel
     control: PackedModel | None = None
     rounds: list[EdgeRound] = field(default_factory=list)
-    events: list[Entry] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
-    def after(self, outcome: Outcome, events: list[Entry]) -> "Work":
+    def after(self, outcome: Outcome, events: list[Event]) -> "Work":
         """Add an edge round."""
         control = outcome.control if self.control is None else self.control
         if self.control is not None and outcome.control is not None:
@@ -84,7 +85,7 @@ class EdgeAggregator:
         self.folder = folder
         self.membership = Membership(edge, config.topology, members)
         self.patience = Patience(config.topology.rejoin_timeout, self._resent)
-        self.log = HopLog(ledger, "access", tier="edge", node=edge)
+        self.log = HopLog(ledger, "access", edge)
         self.shared = SHARED[config.exchange.kind]
         self.downlink = Downlink(config.codec.access.down, self.shared)
         self.gathering = Gathering(edge, config, self.membership, self.log, self.patience, folder / GATHERED)
@@ -104,7 +105,7 @@ class EdgeAggregator:
         """
         self.membership.register(grid, self.patience)
         profiles = [self.membership.profiles[client] for client in self.membership.expected]
-        self.log.event("register", clients=self.membership.expected)
+        self.log.write(Register(clients=self.membership.expected))
         return Roster(self.edge, profiles, self.ledger.to_forward()).write()
 
     def run_round(self, grid: Grid, content: RecordDict, progress: Progress | None = None) -> RecordDict:
@@ -190,7 +191,8 @@ class EdgeAggregator:
             update = EdgeUpdate.read(saved, restrict(received.structure, self.shared))
         except MessageError:
             return Work(received)
-        self.log.event("restart", round=order.root_round, edge_round=order.first_edge_round + len(update.rounds))
+        edge_round = order.first_edge_round + len(update.rounds)
+        self.log.write(Restart(round=order.root_round, edge_round=edge_round))
         control = None if update.control is None else update.control.decode()
         return Work(received.overlay(update.model.decode()), control, update.rounds, update.events)
 
@@ -221,8 +223,8 @@ class EdgeAggregator:
         by_node = {node: client for client, node in self.membership.nodes.items()}
         peer = by_node.get(message.metadata.dst_node_id, "a client")
         if message.metadata.message_type != TRAIN:
-            self.log.event("resend", peer=peer, reason=reason)
+            self.log.write(Resend(peer=peer, reason=reason))
             return
         order = TrainOrder.read(message.content)
         where = {"round": order.root_round, "edge_round": order.edge_round, "peer": peer, "reason": reason}
-        self.log.crossed("resend", message.content, order.download.model, order.control, **where)
+        self.log.crossed(Resend, message.content, order.download.model, order.control, **where)

@@ -13,6 +13,7 @@ from fedphd.common.averaging.weighting import member_weight
 from fedphd.common.config import Config
 from fedphd.common.flower.delivery import Patience, exchange
 from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.events import Accept, Aggregate, Lost, Refuse, Send
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.wire.codec import CodecError
 from fedphd.common.wire.links import Downlink, decode_control, decode_upload
@@ -149,7 +150,7 @@ class EdgeRoundRunner:
         samples = sum(tally.samples[client] for client in trained)
         loss = sum(tally.samples[client] * tally.losses[client] for client in trained) / samples
         facts = {"clients": trained, "samples": samples, "loss": loss, "seconds": seconds}
-        self.log.event("aggregate", round=self.order.root_round, edge_round=edge_round, **facts)
+        self.log.write(Aggregate(round=self.order.root_round, edge_round=edge_round, **facts))
         return EdgeRound(trained, samples, loss, seconds, down, tally.up)
 
     def _sound_updates(self, grid: Grid, downlink: Downlink, orders: Mapping[str, TrainOrder]) -> Iterator[Sound]:
@@ -162,26 +163,26 @@ class EdgeRoundRunner:
             where = {"round": order.root_round, "edge_round": order.edge_round, "peer": client}
             if reply.has_error():
                 downlink.forget(client)
-                self.log.event("lost", **where, reason=f"error {reply.error.code}: {reply.error.reason}")
+                self.log.write(Lost(**where, reason=f"error {reply.error.code}: {reply.error.reason}"))
                 continue
             try:
                 sound = self._decode(
                     self._check(ClientUpdate.read(reply.content, order.answer), client, order), downlink
                 )
             except (MessageError, CodecError) as error:
-                self.log.event("refuse", **where, reason=str(error))
+                self.log.write(Refuse(**where, reason=str(error)))
                 continue
             downlink.confirm(client)
             update = sound.update
             facts = {"samples": update.samples, "loss": update.loss, "seconds": round(update.seconds, 3)}
-            self.log.crossed("accept", reply.content, update.model, update.control, **where, **facts)
+            self.log.crossed(Accept, reply.content, update.model, update.control, **where, **facts)
             yield sound
 
     def _messages(self, orders: Mapping[str, TrainOrder]) -> Iterator[Message]:
         for client, order in orders.items():
             content = order.write()
             where = {"round": order.root_round, "edge_round": order.edge_round, "peer": client}
-            self.log.crossed("send", content, order.download.model, order.control, **where)
+            self.log.crossed(Send, content, order.download.model, order.control, **where)
             # Undelivered at its deadline, an order must not be trained on by a client that comes back later.
             ttl = self.config.topology.round_timeout
             node = self.membership.nodes[client]

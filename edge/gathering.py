@@ -9,6 +9,7 @@ from flwr.serverapp import Grid
 from fedphd.common.config import Config
 from fedphd.common.flower.delivery import Patience, exchange
 from fedphd.common.network.build import pixel_shape
+from fedphd.common.run.events import Accept, Lost, Refuse, Send
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.wire.codec import CodecError
 from fedphd.common.wire.content_file import ContentFileError, read_content, write_content
@@ -71,12 +72,12 @@ class Gathering:
             client = by_node[reply.metadata.src_node_id]
             where = {"round": errand.root_round, "peer": client, "task": TASKS[task]}
             if reply.has_error():
-                self.log.event("lost", **where, reason=f"error {reply.error.code}: {reply.error.reason}")
+                self.log.write(Lost(**where, reason=f"error {reply.error.code}: {reply.error.reason}"))
                 continue
             try:
                 up += self._accept(task, client, reply.content, orders[client], where)
             except (MessageError, CodecError) as error:
-                self.log.event("refuse", **where, reason=str(error))
+                self.log.write(Refuse(**where, reason=str(error)))
                 continue
             write_content(self._file(task, errand.root_round, client), reply.content)
             given.append(client)
@@ -110,7 +111,7 @@ class Gathering:
         for client, order in orders.items():
             content = order.write()
             where = {"round": order.root_round - 1, "peer": client, "task": TASKS[task]}
-            self.log.crossed("send", content, order.download.model, **where)
+            self.log.crossed(Send, content, order.download.model, **where)
             yield Message(content, self.membership.nodes[client], task, ttl=self.config.topology.round_timeout)
 
     def _accept(
@@ -120,7 +121,7 @@ class Gathering:
         if task == DRAW:
             drawing = Drawing.read(content, (order.images, *pixel_shape(self.config.model)))
             check_sender(drawing.client, client)
-            self.log.crossed("accept", content, **where, payload_bytes=drawing.images.nbytes)
+            self.log.crossed(Accept, content, **where, payload_bytes=drawing.images.nbytes)
             return Traffic(1, 0, drawing.images.nbytes)
         update = ClientUpdate.read(content, order.download.structure)
         check_sender(update.client, client)
@@ -128,7 +129,7 @@ class Gathering:
             raise MessageError("unasked change of control variates")
         update.model.decode()  # the root must be able to
         facts = {"samples": update.samples, "loss": update.loss, "seconds": round(update.seconds, 3)}
-        return self.log.crossed("accept", content, update.model, **where, **facts)
+        return self.log.crossed(Accept, content, update.model, **where, **facts)
 
     def _file(self, task: str, root_round: int, client: str) -> Path:
         return self.folder / f"{TASKS.get(task, 'other')}.{root_round}.{Path(client).name}.safetensors"

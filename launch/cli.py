@@ -22,12 +22,12 @@ from rich.console import Console
 
 from fedphd.common.config import Config, validate
 from fedphd.common.errors import FedPhDError, SettingError
-from fedphd.common.run.run_dir import refuse_used, sole_writer
+from fedphd.common.run.sole_writer import refuse_used, sole_writer
 from fedphd.launch.commands import COMMANDS
 from fedphd.launch.preflight import check
 from fedphd.launch.report import write_report
 from fedphd.launch.resume import from_resumed
-from fedphd.launch.watch.progress import Progress
+from fedphd.launch.watch.display import Display
 from fedphd.server.recorder import check_outlets
 
 BAD_SETTING, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
@@ -65,7 +65,7 @@ def _run(composed: DictConfig, run_dir: Path) -> None:
     for note in notes:
         console.print(f"note       {note}", soft_wrap=True)
     try:
-        with Progress(run_dir, console):
+        with Display(run_dir, console):
             train(config, run_dir)
     finally:
         console.print(f"report     {write_report(run_dir)}", soft_wrap=True)

@@ -13,6 +13,7 @@ from fedphd.common.flower.delivery import Patience, exchange
 from fedphd.common.network.build import pixel_shape
 from fedphd.common.network.lineage import write_pruning
 from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.events import Accept, Lost, Refuse, Send
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.wire.codec import CodecError, code
 from fedphd.common.wire.links import Downlink, Download, plain
@@ -82,10 +83,10 @@ class Errands:
                 drawing = Drawing.read(content, shape)
                 check_sender(drawing.client, client)
             except (ErrandError, MessageError) as error:
-                self.log.event("refuse", round=self.state.round, edge_round=None, peer=client, reason=str(error))
+                self.log.write(Refuse(round=self.state.round, edge_round=None, peer=client, reason=str(error)))
                 continue
             crossed = drawing.images.nbytes if self.log.exists else 0
-            self.log.crossed("accept", content, **self.where(DRAW, client), payload_bytes=crossed)
+            self.log.crossed(Accept, content, **self.where(DRAW, client), payload_bytes=crossed)
             yield drawing
 
     def gather(self, task: str, clients: Iterable[str], model: PackedModel, images: int = 0) -> list[str]:
@@ -116,12 +117,12 @@ class Errands:
             edge = self.registry.edge_at(reply.metadata.src_node_id)
             if reply.has_error():
                 reason = f"error {reply.error.code}: {reply.error.reason}"
-                self.log.event("lost", **self.where(task, edge), reason=reason)
+                self.log.write(Lost(**self.where(task, edge), reason=reason))
                 continue
             try:
                 gathered = Gathered.read(reply.content)
             except MessageError as error:
-                self.log.event("refuse", **self.where(task, edge), reason=str(error))
+                self.log.write(Refuse(**self.where(task, edge), reason=str(error)))
                 continue
             self.log.ledger.take_forwarded(edge, gathered.events)
             given |= set(gathered.clients) & set(at[edge])
@@ -156,7 +157,7 @@ class Errands:
                 downloads[parts] = self._download(model, parts)
             errand = Errand(downloads[parts], self.state.round, clients, images, pruning)
             content = errand.write()
-            traffic = self.log.crossed("send", content, errand.download.model, **self.where(task, edge))
+            traffic = self.log.crossed(Send, content, errand.download.model, **self.where(task, edge))
             if task == LOCAL:
                 self.state.count("backbone_down", traffic)
             ttl = edge_timeout(self.config.topology)
@@ -214,8 +215,6 @@ class LocalModels:
         except (MessageError, CodecError) as error:
             raise ErrandError(f"{client}'s local model cannot be used: {error}") from None
         facts = {"samples": update.samples, "loss": update.loss, "seconds": round(update.seconds, 3)}
-        traffic = self.errands.log.crossed(
-            "accept", content, update.model, **self.errands.where(LOCAL, client), **facts
-        )
+        traffic = self.errands.log.crossed(Accept, content, update.model, **self.errands.where(LOCAL, client), **facts)
         self.errands.state.count("backbone_up", traffic)
         return model

@@ -7,6 +7,7 @@ from flwr.app import Message
 
 from fedphd.common.config import Config
 from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.events import Accept, Lost, Refuse
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.wire.codec import CodecError
 from fedphd.common.wire.links import Downlink, decode_control, decode_upload
@@ -71,7 +72,7 @@ class Reception:
             where = {"round": root_round, "edge_round": None, "peer": edge}
             if reply.has_error():
                 self.downlink.forget(edge)
-                self.log.event("lost", **where, reason=f"error {reply.error.code}: {reply.error.reason}")
+                self.log.write(Lost(**where, reason=f"error {reply.error.code}: {reply.error.reason}"))
                 continue
             try:
                 update = self._check(EdgeUpdate.read(reply.content, shared), edge, root_round)
@@ -79,14 +80,14 @@ class Reception:
                 most = len(self.registry.profiles)
                 control = None if update.control is None else decode_control(update.control, most)
             except (MessageError, CodecError) as error:
-                self.log.event("refuse", **where, reason=str(error))
+                self.log.write(Refuse(**where, reason=str(error)))
                 continue
             self.downlink.confirm(edge)
             self.log.ledger.take_forwarded(edge, update.events)
             facts = {"samples": update.samples, "loss": mean_loss([update])}
             seconds = round(sum(one.seconds for one in update.rounds), 3)
             counted = self.log.crossed(
-                "accept", reply.content, update.model, update.control, **where, **facts, seconds=seconds
+                Accept, reply.content, update.model, update.control, **where, **facts, seconds=seconds
             )
             self.state.count("backbone_up", counted)
             yield Sound(update, model, control)

@@ -17,6 +17,7 @@ from fedphd.common.config.topology import edge_timeout
 from fedphd.common.network.lineage import write_pruning
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
+from fedphd.common.run.events import Commit, Plan, Resend, Send, Start
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec import CodedModel, code
@@ -73,7 +74,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self.correction = correction
         self.ledger = ledger
         self.spool = spool
-        self.log = HopLog(ledger, "backbone", tier="root", node="root", exists=config.topology.edges > 0)
+        self.log = HopLog(ledger, "backbone", exists=config.topology.edges > 0)
         self.downlink = Downlink(config.backbone.down, SHARED[config.exchange.kind])
         self._plan: list[Assignment] = []
 
@@ -86,7 +87,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self._plan = plan = plan_round(
             self.config.assignment, self.config.topology, self.registry, first_edge_round, self.config.seed
         )
-        self.log.event("plan", round=root_round, assignment=plan)
+        self.log.write(Plan(round=root_round, assignment=plan))
         return self._orders(root_round, first_edge_round, plan)
 
     def aggregate_train(
@@ -143,16 +144,16 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         edge = self.registry.edge_at(message.metadata.dst_node_id)
         where: dict[str, object] = {"round": self.state.round + 1, "edge_round": None, "peer": edge}
         if message.metadata.message_type != TRAIN:
-            self.log.event("resend", **where, reason=reason)
+            self.log.write(Resend(**where, reason=reason))
             return
         order = RoundOrder.read(message.content)
-        self.log.crossed("resend", message.content, order.download.model, order.control, **where, reason=reason)
+        self.log.crossed(Resend, message.content, order.download.model, order.control, **where, reason=reason)
 
     def summary(self) -> None:
         """Write the run's frame to the ledger."""
         topology = self.config.topology
         frame = {"rounds": self.config.rounds, "edge_rounds": topology.edge_rounds, "clients": topology.clients}
-        self.log.event("start", run=self.config.method, edges=len(self.registry.nodes), **frame)
+        self.log.write(Start(run=self.config.method, edges=len(self.registry.nodes), **frame))
 
     def _orders(self, root_round: int, first_edge_round: int, plan: list[Assignment]) -> Iterator[Message]:
         sparse = self.structure.phase(root_round) == "sparse"
@@ -171,7 +172,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
                 final=[one[edge] for one in final] if self.config.objective.control_variates else None,
             )
             content, where = order.write(), {"round": root_round, "edge_round": None, "peer": edge}
-            traffic = self.log.crossed("send", content, order.download.model, order.control, **where)
+            traffic = self.log.crossed(Send, content, order.download.model, order.control, **where)
             self.state.count("backbone_down", traffic)
             # Undelivered at its deadline, an order must not keep busy an edge that comes back later.
             yield Message(content, node, TRAIN, ttl=edge_timeout(self.config.topology), group_id=str(root_round))
@@ -209,14 +210,15 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
             self.state.count("access_up", one.up)
         trained = {client for report in reports for one in report.rounds for client in one.clients}
         self.state.latest = RoundSummary(mean_loss(reports), len(trained), sum(report.samples for report in reports))
-        self.log.event(
-            "commit",
-            round=self.state.round,
-            edges=list(updates),
-            loss=self.state.latest.loss,
-            structure=self.state.model.structure.id,
-            weights={edge: round(weight / total, 6) for edge, (_, weight) in updates.items()},
-            homogeneity={edge: round(homogeneity(update.q), 6) for edge, (update, _) in updates.items()},
+        self.log.write(
+            Commit(
+                round=self.state.round,
+                edges=list(updates),
+                loss=self.state.latest.loss,
+                structure=self.state.model.structure.id,
+                weights={edge: round(weight / total, 6) for edge, (_, weight) in updates.items()},
+                homogeneity={edge: round(homogeneity(update.q), 6) for edge, (update, _) in updates.items()},
+            )
         )
 
 

@@ -13,7 +13,7 @@ from small_edge import files, model_of, order, two, update_of
 import fedphd.edge.app
 import fedphd.edge.spool
 from fedphd.common.config import to_run_config
-from fedphd.common.run.ledger import read_lines
+from fedphd.common.run.json_lines import read_lines
 from fedphd.common.wire.messages import DRAW, REGISTER, TRAIN, Errand, Roster
 from fedphd.common.wire.parts import SHARED
 from fedphd.edge.app import app

@@ -16,7 +16,8 @@ from fedphd.common.config import TopologyConfig
 from fedphd.common.errors import RegistrationError
 from fedphd.common.flower.grids import BaseGrid
 from fedphd.common.flower.private import set_message_id
-from fedphd.common.run.ledger import Ledger, read_lines
+from fedphd.common.run.json_lines import read_lines
+from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.messages import Profile, Roster
 from fedphd.server.registry import register
 

@@ -12,8 +12,8 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
-from fedphd.common.run.events import write_events
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.events import Event
+from fedphd.common.run.forwarding import write_events
 from fedphd.common.wire import records
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages.events import read_events
@@ -118,7 +118,7 @@ class Gathered:
     clients: list[str]
     down: Traffic
     up: Traffic
-    events: list[Entry] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     def write(self) -> RecordDict:
         """Lay out for the wire."""
