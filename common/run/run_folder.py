@@ -13,22 +13,32 @@ from fedphd.common.run.history import History
 from fedphd.common.run.reading import Reader
 
 CONFIG = "config.yaml"
-LEDGER = "ledger.jsonl"
 METRICS = "metrics.jsonl"
-PARTITION = "partition.json"
+LEDGER = "ledger.jsonl"
 REPORT = "report.html"
 SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
+PARTITION = "partition.json"
+CLIENTS = "clients"
+EDGES = "edges"
 AUXILIARY = "auxiliary"
 EVALUATION = "evaluation"
 TENSORBOARD = "tensorboard"
-EDGES = "edges"
-CLIENTS = "clients"
 SPOOL = "spool"
 FLOWER_LOG = "flower.log"
+ROOT_LOG = "root.log"
 LOGS = "logs"
 DEPLOYMENT = "deployment"
 DEPLOYMENT_FACTS = "deployment.json"
+RUN_ID = ".run_id"
+LOCK = ".lock"
+PROCESSES_LOCK = ".processes.lock"
+
+# All that a run may write there; docs/run-folder.md describes each.
+NAMES = (
+    *(CONFIG, METRICS, LEDGER, REPORT, SAMPLES, CHECKPOINTS, PARTITION, CLIENTS, EDGES, AUXILIARY, EVALUATION),
+    *(TENSORBOARD, SPOOL, FLOWER_LOG, ROOT_LOG, LOGS, DEPLOYMENT, DEPLOYMENT_FACTS, RUN_ID, LOCK, PROCESSES_LOCK),
+)
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fedphd.common.errors import SettingError
-from fedphd.common.run.run_folder import RunFolder
+from fedphd.common.run.run_folder import LOCK, RunFolder
 
 
 @contextmanager
-def sole_writer(run_dir: Path, name: str = ".lock") -> Iterator[None]:
+def sole_writer(run_dir: Path, name: str = LOCK) -> Iterator[None]:
     """Hold a lock of the run folder; it ends with the process, however that ends.
 
     Raises

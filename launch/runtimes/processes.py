@@ -14,7 +14,7 @@ from fedphd.common.config import Config
 from fedphd.common.config.topology import edge_ids, homes
 from fedphd.common.flower.control import Control
 from fedphd.common.flower.home import FlowerHome
-from fedphd.common.run.run_folder import CLIENTS, DEPLOYMENT, DEPLOYMENT_FACTS, EDGES, LOGS
+from fedphd.common.run.run_folder import CLIENTS, DEPLOYMENT, DEPLOYMENT_FACTS, EDGES, LOGS, PROCESSES_LOCK
 from fedphd.common.run.sole_writer import sole_writer
 from fedphd.launch.deploy.commands import superexec, superlink, supernode
 from fedphd.launch.deploy.keys import CA, ROOT, make_keys, nodes_of
@@ -24,7 +24,6 @@ from fedphd.launch.runtimes.superlink import await_health, free_ports
 from fedphd.launch.runtimes.supervisor import Program, Supervisor
 
 HOST = "127.0.0.1"
-LOCK = ".processes.lock"
 
 
 def run(config: Config, run_dir: Path) -> None:
@@ -35,7 +34,7 @@ def run(config: Config, run_dir: Path) -> None:
     FedPhDError
         If Flower or the run fails; the details are in ``logs/`` in the run folder.
     """
-    with sole_writer(run_dir, LOCK):  # the root takes the folder's own lock, and may be lost for a while
+    with sole_writer(run_dir, PROCESSES_LOCK):  # the root takes the folder's own lock, and may be lost for a while
         _run(config, run_dir)
 
 
