@@ -172,7 +172,7 @@ def test_an_ending_is_one_until_the_run_goes_on(run: Run) -> None:
 def test_metrics_without_a_ledger_count(tmp_path: Path) -> None:
     """As of a folder whose ledger is gone."""
     Run(tmp_path).record(4)
-    (tmp_path / LEDGER).unlink()
+    assert not (tmp_path / LEDGER).exists()
     assert list(RunFolder(tmp_path).history().metrics) == [4]
 
 
