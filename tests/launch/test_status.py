@@ -562,7 +562,7 @@ def test_deployment_facts_that_cannot_be_read(run: Run) -> None:
 
 def test_names_that_are_not_ours_cannot_steer_the_terminal(tmp_path: Path) -> None:
     folder = Standing(tmp_path)
-    folder.history.take(Entry("root", "root", Fail(time=T0, reason="[red]no\x1b[31m")))
+    folder.take(Entry("root", "root", Fail(time=T0, reason="[red]no\x1b[31m")))
     link = SuperLink("root", "h:1", names={"[bold]edge\x1b[2J": "1"})
     run = FlowerRun("1", "app", "finished:failed", T0, T0, 0, 0)
     stream = io.StringIO()

@@ -12,6 +12,7 @@ from fedphd.common.run.events import Accept, Fail, Finish, Lost, Plan, Pretrain,
 from fedphd.common.run.figures import WAYS, duration, one_line
 from fedphd.common.run.history import History
 from fedphd.common.run.ledger import EDGE, Entry
+from fedphd.common.run.metrics import Metrics
 from fedphd.common.run.run_folder import CONFIG, RunFolder
 from fedphd.launch.deploy.keys import ROOT
 
@@ -76,9 +77,7 @@ class Standing:
         """Read a run folder, also of a run that is going on."""
         standing = cls(path, read_config(path))
         for told in RunFolder(path).reader().read():
-            standing.history.take(told)
-            if isinstance(told, Entry):
-                standing.take(told)
+            standing.take(told)
         return standing
 
     @property
@@ -127,8 +126,13 @@ class Standing:
 
         return Bytes(*map(bytes_of, WAYS))
 
-    def take(self, entry: Entry) -> None:
-        """Take in an event that the history has."""
+    def take(self, told: Entry | Metrics) -> None:
+        """Take in an event, or a line of metrics."""
+        self.history.take(told)
+        if isinstance(told, Entry):
+            self._take_entry(told)
+
+    def _take_entry(self, entry: Entry) -> None:
         tier, event = self._tier(entry.node), entry.event
         if entry.tier == EDGE:
             self._hear(ROOT, entry.node, entry)
