@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from fedphd.common.config import compose
-from fedphd.common.run.ledger import Entry, read_lines
+from fedphd.common.run.json_lines import JsonObject, read_lines
 from fedphd.launch.runtimes.processes import run
 
 OVERRIDES = [
@@ -40,7 +40,7 @@ def main() -> None:
         print(f"  {name:<58} {median(seconds):6.2f}")
 
 
-def _parts(entries: list[Entry]) -> dict[str, list[float]]:
+def _parts(entries: list[JsonObject]) -> dict[str, list[float]]:
     parts: dict[str, list[float]] = {
         "root sends -> edge sends to its first client": [],
         "client: training": [],
@@ -62,7 +62,7 @@ def _parts(entries: list[Entry]) -> dict[str, list[float]]:
     return parts
 
 
-def _time(entries: list[Entry], **facts: object) -> float:
+def _time(entries: list[JsonObject], **facts: object) -> float:
     """Time of the first event with these facts."""
     return next(float(one["time"]) for one in entries if facts.items() <= {key: one.get(key) for key in facts}.items())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fedphd.common.config import Config, compose
-from fedphd.common.run.ledger import read_lines
+from fedphd.common.run.json_lines import read_lines
 from fedphd.common.wire.traffic import total
 from fedphd.launch.cost.estimate import estimate
 from fedphd.launch.runtimes.inprocess import in_process_grid

@@ -18,7 +18,7 @@ import numpy as np
 
 from fedphd.common.config import Config, compose
 from fedphd.common.flower.control import Control
-from fedphd.common.run.ledger import read_lines
+from fedphd.common.run.json_lines import read_lines
 from fedphd.launch.deploy.keys import ROOT
 from fedphd.launch.runtimes.deployment import submit_and_follow
 from fedphd.launch.runtimes.processes import FOLDER, LOGS, Tree

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from fedphd.common.config import compose
-from fedphd.common.run.ledger import read_lines
+from fedphd.common.run.json_lines import read_lines
 from fedphd.launch.runtimes.inprocess import in_process_grid
 from fedphd.server.simulation import simulate
 

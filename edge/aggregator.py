@@ -14,8 +14,9 @@ from fedphd.common.averaging.homogeneity import LabelState
 from fedphd.common.config import EXACT, CodecConfig, Config
 from fedphd.common.flower.boundary import Boundary
 from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.events import Event, Register, Restart
 from fedphd.common.run.hop_log import HopLog
-from fedphd.common.run.ledger import Entry, Ledger
+from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec import CodedModel, code
 from fedphd.common.wire.links import Downlink, standalone
 from fedphd.common.wire.messages import EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder
@@ -47,9 +48,9 @@ class Work:
     model: PackedModel
     control: PackedModel | None = None
     rounds: list[EdgeRound] = field(default_factory=list)
-    events: list[Entry] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
-    def after(self, outcome: Outcome, events: list[Entry]) -> "Work":
+    def after(self, outcome: Outcome, events: list[Event]) -> "Work":
         """Add an edge round."""
         control = outcome.control if self.control is None else self.control
         if self.control is not None and outcome.control is not None:
@@ -85,7 +86,7 @@ class EdgeAggregator:
         self.spool = spool
         self.folder = folder
         self.shared = SHARED[config.exchange.kind]
-        log = HopLog(ledger, "access", tier="edge", node=edge)
+        log = HopLog(ledger, "access", edge)
         boundary = Boundary(log, config.topology.rejoin_timeout)
         downlink = Downlink(config.codec.access.down, self.shared)
         self.site = EdgeSite(edge, config, Membership(edge, config.topology, members), downlink, boundary)
@@ -106,7 +107,7 @@ class EdgeAggregator:
         """
         self.site.membership.register(grid, self.site.boundary.patience)
         profiles = [self.site.membership.profiles[client] for client in self.site.membership.expected]
-        self.site.log.event("register", clients=self.site.membership.expected)
+        self.site.log.write(Register(clients=self.site.membership.expected))
         return Roster(self.edge, profiles, self.ledger.to_forward()).write()
 
     def run_round(self, grid: Grid, content: RecordDict, progress: EdgeProgress | None = None) -> RecordDict:
@@ -192,7 +193,8 @@ class EdgeAggregator:
             update = EdgeUpdate.read(saved, restrict(received.structure, self.shared))
         except MessageError:
             return Work(received)
-        self.site.log.event("restart", round=order.root_round, edge_round=order.first_edge_round + len(update.rounds))
+        edge_round = order.first_edge_round + len(update.rounds)
+        self.site.log.write(Restart(round=order.root_round, edge_round=edge_round))
         control = None if update.control is None else update.control.decode()
         return Work(received.overlay(update.model.decode()), control, update.rounds, update.events)
 

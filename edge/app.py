@@ -9,6 +9,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedphd.common.config import from_run_config
 from fedphd.common.run.logs import log_to
+from fedphd.common.run.run_folder import LEDGER
 from fedphd.common.wire.messages import DRAW, END, FETCH, LOCAL, REGISTER, TRAIN
 from fedphd.edge.aggregator import EdgeAggregator
 from fedphd.edge.forwarding import ForwardingLedger
@@ -36,7 +37,7 @@ def main(grid: Grid, context: Context) -> None:
     log_to(folder / "edge.log")
     with spool.serving():
         log.info("%s serves %s", edge, folder)
-        ledger = ForwardingLedger(folder / "ledger.jsonl")
+        ledger = ForwardingLedger(folder / LEDGER)
         # Without keys a client that is started again is another node: who registered must not be relied on.
         members = None if config.runtime.insecure else folder / "members.json"
         aggregator = EdgeAggregator(edge, config, ledger, folder / EARLY, folder / STATE, members)

@@ -10,6 +10,7 @@ from flwr.serverapp import Grid
 from fedphd.common.averaging.quorum import check_quorum
 from fedphd.common.averaging.weighting import member_weight
 from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.events import Aggregate
 from fedphd.common.wire.messages import ClientUpdate, EdgeRound, RoundOrder, TrainOrder
 from fedphd.common.wire.parts import Parts, reports, restrict
 from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
@@ -128,5 +129,5 @@ class EdgeRoundRunner:
         samples = sum(tally.samples[client] for client in trained)
         loss = sum(tally.samples[client] * tally.losses[client] for client in trained) / samples
         facts = {"clients": trained, "samples": samples, "loss": loss, "seconds": seconds}
-        self.site.log.event("aggregate", round=self.order.root_round, edge_round=edge_round, **facts)
+        self.site.log.write(Aggregate(round=self.order.root_round, edge_round=edge_round, **facts))
         return EdgeRound(trained, samples, loss, seconds, question.down, tally.up)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fedphd.common.run.ledger import Entry, Ledger
+from fedphd.common.run.events import Event
+from fedphd.common.run.ledger import Ledger
 
 
 class ForwardingLedger(Ledger):
@@ -10,14 +11,14 @@ class ForwardingLedger(Ledger):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._new: list[Entry] = []
+        self._new: list[Event] = []
 
-    def take(self, entry: Entry) -> None:
+    def write(self, event: Event, edge: str | None = None) -> None:
         """Write an event, and keep it for the root."""
-        super().take(entry)
-        self._new.append(entry)
+        super().write(event, edge)
+        self._new.append(event)
 
-    def to_forward(self) -> list[Entry]:
+    def to_forward(self) -> list[Event]:
         """Hand out, once, the events since the last call."""
         new, self._new = self._new, []
         return new

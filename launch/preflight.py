@@ -14,7 +14,7 @@ from fedphd.common.errors import SettingError
 from fedphd.common.network.autoencoder import autoencoder_of
 from fedphd.common.network.build import build_unet, count
 from fedphd.common.network.pruning import prune
-from fedphd.common.run.run_dir import refuse_used, sole_writer
+from fedphd.common.run.sole_writer import refuse_used, sole_writer
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.launch.runtimes.deployment import address

@@ -122,18 +122,16 @@ def read_run(folder: Path | str) -> Run:
         If it is not a run folder, or its configuration cannot be used.
     """
     from fedphd.common.config import from_yaml
-    from fedphd.common.run.ledger import read_lines
-    from fedphd.common.run.run_dir import checkpoint_rounds
+    from fedphd.common.run.run_folder import CONFIG, RunFolder
 
     path = Path(folder).expanduser().absolute()
     try:
-        config = from_yaml((path / "config.yaml").read_text(encoding="utf-8"))
+        config = from_yaml((path / CONFIG).read_text(encoding="utf-8"))
     except OSError:
         raise SettingError("folder", folder, "is not a run folder: it has no config.yaml that can be read") from None
-    metrics: dict[int, dict[str, Any]] = {}
-    for line in read_lines(path / "metrics.jsonl"):
-        metrics = {number: kept for number, kept in metrics.items() if number < line["round"]} | {line["round"]: line}
-    return Run(path, config, tuple(metrics.values()), tuple(checkpoint_rounds(path)))
+    run_folder = RunFolder(path)
+    metrics = tuple(one.line for one in run_folder.history().metrics.values())
+    return Run(path, config, metrics, tuple(run_folder.checkpoint_rounds()))
 
 
 def load_model(folder: Path | str, round: int | None = None) -> "UNet":
@@ -167,7 +165,7 @@ def load_model(folder: Path | str, round: int | None = None) -> "UNet":
 
 def _state(run: Run, number: int | None) -> "GlobalState":
     """Read a run's checkpoint of a round, or its newest sound one."""
-    from fedphd.common.run.run_dir import CHECKPOINTS
+    from fedphd.common.run.run_folder import CHECKPOINTS
     from fedphd.server import checkpoint
 
     if number is None:

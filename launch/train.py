@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fedphd.common.config import Config, validate
 from fedphd.common.errors import SettingError
-from fedphd.common.run.run_dir import checkpoint_rounds
+from fedphd.common.run.run_folder import RunFolder
 from fedphd.launch.ending import in_one_line
 from fedphd.launch.refusals import hydra_explained
 from fedphd.launch.resume import from_resumed
@@ -59,7 +59,7 @@ def _start(composed: DictConfig, run_dir: Path) -> None:
     try:
         _train(config, run_dir)
     except KeyboardInterrupt:
-        resumable = checkpoint_rounds(run_dir)
+        resumable = RunFolder(run_dir).checkpoint_rounds()
         advice = f"go on with checkpoint.resume={run_dir}" if resumable else "there is no checkpoint to go on with yet"
         raise KeyboardInterrupt(advice) from None
 
@@ -67,7 +67,7 @@ def _start(composed: DictConfig, run_dir: Path) -> None:
 def _train(config: Config, run_dir: Path) -> None:
     from fedphd.launch.preflight import make_ready
     from fedphd.launch.report import write_report
-    from fedphd.launch.watch.progress import Progress
+    from fedphd.launch.watch.display import Display
 
     runtime = _method("runtime._target_", config.runtime.target)
     notes = make_ready(config, run_dir)
@@ -76,7 +76,7 @@ def _train(config: Config, run_dir: Path) -> None:
     for note in notes:
         console.print(f"note       {note}", soft_wrap=True)
     try:
-        with Progress(run_dir, console):
+        with Display(run_dir, console):
             runtime(config, run_dir)
     finally:
         console.print(f"report     {write_report(run_dir)}", soft_wrap=True)

@@ -5,6 +5,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedphd.common.config import from_run_config, run_folder
 from fedphd.common.run.logs import log_to
+from fedphd.common.run.run_folder import ROOT_LOG
 from fedphd.server.serve import serve
 
 app = ServerApp()
@@ -16,5 +17,5 @@ def main(grid: Grid, context: Context) -> None:
     config = from_run_config(context.run_config)
     run_dir = run_folder(context.run_config, context.run_id)
     run_dir.mkdir(parents=True, exist_ok=True)
-    log_to(run_dir / "root.log")
+    log_to(run_dir / ROOT_LOG)
     serve(lambda _ledger: grid, config, run_dir)

@@ -7,7 +7,7 @@ from flwr.app import RecordDict
 
 from fedphd.common.config.topology import edge_timeout
 from fedphd.common.flower.question import Question, Receipt
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.events import Event
 from fedphd.common.wire.messages import TASKS, Errand, Gathered
 from fedphd.server.root_site import RootSite
 
@@ -52,7 +52,7 @@ class GatherQuestion(Question[Gathered, Gathered]):
         """Tell nothing: what clients gave crosses the backbone when it is fetched."""
         return None
 
-    def events(self, message: Gathered) -> Sequence[Entry]:
+    def events(self, message: Gathered) -> Sequence[Event]:
         """Give the events of the edge's own ledger."""
         return message.events
 

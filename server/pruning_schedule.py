@@ -6,6 +6,7 @@ from fedphd.common.network.build import count, rebuild_unet
 from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.packing import PackedModel, pack, unpack
 from fedphd.common.network.pruning import Pruning, prune, prune_like
+from fedphd.common.run.events import Prune
 from fedphd.common.run.ledger import Ledger
 from fedphd.server.state import GlobalState
 
@@ -56,18 +57,17 @@ class StructureSchedule:
             state.ema = pack(prune_like(load_unet(self.config, state.ema), pruning).state_dict())
         old, state.model = state.model, pack(after.state_dict())
         parameters, macs = zip(count(before), count(after), strict=True)
-        self.ledger.event(
-            "prune",
-            tier="root",
-            node="root",
-            round=state.round,
-            ratio=self.config.structure.ratio,
-            parameters_before=parameters[0],
-            parameters_after=parameters[1],
-            macs_before=macs[0],
-            macs_after=macs[1],
-            structure_before=old.structure.id,
-            structure_after=state.model.structure.id,
+        self.ledger.write(
+            Prune(
+                round=state.round,
+                ratio=self.config.structure.ratio,
+                parameters_before=parameters[0],
+                parameters_after=parameters[1],
+                macs_before=macs[0],
+                macs_after=macs[1],
+                structure_before=old.structure.id,
+                structure_after=state.model.structure.id,
+            )
         )
 
     def _pruned_like(self, some: PackedModel, pruning: Pruning) -> PackedModel:

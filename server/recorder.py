@@ -9,8 +9,11 @@ from flwr.app import ArrayRecord, MetricRecord
 
 from fedphd.common.config import Config
 from fedphd.common.network.build import count
-from fedphd.common.run.ledger import JsonLines, Ledger
-from fedphd.common.run.run_dir import CHECKPOINTS
+from fedphd.common.run.events import Checkpoint, Evaluate
+from fedphd.common.run.json_lines import JsonLines
+from fedphd.common.run.ledger import Ledger
+from fedphd.common.run.metrics import Metrics
+from fedphd.common.run.run_folder import CHECKPOINTS, METRICS
 from fedphd.common.wire.messages import Drawing
 from fedphd.server import checkpoint
 from fedphd.server.evaluation import Evaluator
@@ -54,7 +57,7 @@ class Recorder:
         self.ledger = ledger
         self.run_dir = run_dir
         self.drawings = drawings
-        self.metrics = JsonLines(run_dir / "metrics.jsonl")
+        self.metrics = JsonLines(run_dir / METRICS)
         self.tracker = make_tracker(config.tracking, run_dir)
         self.evaluator = Evaluator(config, run_dir)
         self._recorded = state.round if state.round else None  # of a resumed run: before it was interrupted
@@ -72,7 +75,7 @@ class Recorder:
             return {}
         self._recorded = self.state.round
         seconds = self._lap()
-        line = self._line(seconds) | self._evaluate()
+        line = Metrics(**self._line(seconds) | self._evaluate()).line
         self._lap()
         self.metrics.write(**line)
         self.tracker.log(line)
@@ -96,7 +99,7 @@ class Recorder:
         else:
             quality = self.evaluator.evaluate(self.state.round, load_unet(self.config, self.state.best))
         quality |= self.evaluator.references()
-        self.ledger.event("evaluate", tier="root", node="root", round=self.state.round, **quality)
+        self.ledger.write(Evaluate(round=self.state.round, **quality))
         return quality
 
     def _line(self, seconds: float) -> dict[str, object]:
@@ -127,7 +130,7 @@ class Recorder:
         if self.state.round % self.config.checkpoint.every and not last:
             return
         checkpoint.save(self.state, self.run_dir / CHECKPOINTS, self.config.checkpoint.keep)
-        self.ledger.event("checkpoint", tier="root", node="root", round=self.state.round)
+        self.ledger.write(Checkpoint(round=self.state.round))
 
 
 def check_outlets(config: Config, run_dir: Path) -> None:

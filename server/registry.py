@@ -14,6 +14,7 @@ from fedphd.common.config.topology import edge_ids, edge_timeout, homes
 from fedphd.common.errors import RegistrationError
 from fedphd.common.flower.delivery import Patience
 from fedphd.common.flower.roll_call import RollCall
+from fedphd.common.run.events import Resend
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.messages import Profile, Roster
 
@@ -101,7 +102,7 @@ def register(grid: Grid, topology: TopologyConfig, ledger: Ledger) -> Registry:
 
 def _resent(ledger: Ledger) -> Callable[[Message, str], None]:
     def resent(message: Message, reason: str) -> None:
-        ledger.event("resend", tier="root", node="root", peer=f"node {message.metadata.dst_node_id}", reason=reason)
+        ledger.write(Resend(peer=f"node {message.metadata.dst_node_id}", reason=reason))
 
     return resent
 

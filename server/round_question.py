@@ -7,7 +7,7 @@ from flwr.app import RecordDict
 from fedphd.common.config.topology import edge_timeout
 from fedphd.common.flower.question import Question, Receipt
 from fedphd.common.flower.sound import Decoded
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.events import Event
 from fedphd.common.wire.links import decode_control, decode_upload
 from fedphd.common.wire.messages import TRAIN, EdgeUpdate, RoundOrder
 from fedphd.common.wire.parts import restrict
@@ -73,7 +73,7 @@ class RoundQuestion(Question[EdgeUpdate, Decoded[EdgeUpdate]]):
         facts = {"samples": message.samples, "loss": mean_loss([message]), "seconds": seconds}
         return Receipt(message.models, facts=facts)
 
-    def events(self, message: EdgeUpdate) -> Sequence[Entry]:
+    def events(self, message: EdgeUpdate) -> Sequence[Event]:
         """Give the events of the edge's own ledger."""
         return message.events
 

@@ -17,8 +17,10 @@ from fedphd.common.flower.grids import PatientGrid
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.pruning import prune
+from fedphd.common.run.events import Fail, Finish, Resume
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.run.run_dir import AUXILIARY, CHECKPOINTS, SPOOL, refuse_used, sole_writer
+from fedphd.common.run.run_folder import AUXILIARY, CHECKPOINTS, CONFIG, LEDGER, PARTITION, SPOOL
+from fedphd.common.run.sole_writer import refuse_used, sole_writer
 from fedphd.common.training.compute import pick_device
 from fedphd.common.wire.messages import END
 from fedphd.server import checkpoint
@@ -63,7 +65,7 @@ def serve(make_edges: MakeEdges, config: Config, run_dir: Path) -> GlobalState:
     with sole_writer(run_dir):
         if config.checkpoint.resume is None:
             refuse_used(run_dir)
-        ledger = Ledger(run_dir / "ledger.jsonl")
+        ledger = Ledger(run_dir / LEDGER)
         return _told(make_edges(ledger), config, run_dir, ledger)
 
 
@@ -73,12 +75,12 @@ def _told(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalS
     try:
         state = _train(edges, config, run_dir, ledger)
     except Exception as error:
-        ledger.event("fail", tier="root", node="root", reason=_reason(error))
+        ledger.write(Fail(reason=_reason(error)))
         raise
     finally:
         shutil.rmtree(run_dir / SPOOL, ignore_errors=True)
     seconds = round(time.perf_counter() - started, 3)
-    ledger.event("finish", tier="root", node="root", seconds=seconds, model=state.model.hash)
+    ledger.write(Finish(seconds=seconds, model=state.model.hash))
     return state
 
 
@@ -88,13 +90,13 @@ def _reason(error: Exception) -> str:
 
 
 def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalState:
-    (run_dir / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    (run_dir / CONFIG).write_text(to_yaml(config), encoding="utf-8")
     pick_device(config.runtime.device)  # also sets the number of threads, on which sums depend
     structure = StructureSchedule(config, ledger)
     state = _resumed(config, ledger) or _first_state(config, structure)
     try:
         registry = register(edges, config.topology, ledger)
-        registry.save(run_dir / "partition.json")
+        registry.save(run_dir / PARTITION)
         auxiliary = _auxiliary(config, registry, run_dir, ledger)
         correction = None if auxiliary is None else Correction(config, auxiliary.training_set, ledger)
         spool = run_dir / SPOOL / "root"
@@ -132,7 +134,7 @@ def _resumed(config: Config, ledger: Ledger) -> GlobalState | None:
     if config.checkpoint.resume is None:
         return None
     state = checkpoint.load(config.checkpoint.resume / CHECKPOINTS)
-    ledger.event("resume", tier="root", node="root", round=state.round)
+    ledger.write(Resume(round=state.round))
     return state
 
 

@@ -11,7 +11,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedphd.common.config import Config, from_run_config, run_folder
 from fedphd.common.config.topology import edge_ids
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.run.run_dir import EDGES, SPOOL
+from fedphd.common.run.run_folder import EDGES, SPOOL
 from fedphd.edge.aggregator import EdgeAggregator
 from fedphd.edge.virtual import VirtualEdgeGrid
 from fedphd.server.serve import serve

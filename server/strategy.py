@@ -17,6 +17,7 @@ from fedphd.common.flower.boundary import Boundary
 from fedphd.common.network.lineage import NO_PRUNING
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
+from fedphd.common.run.events import Commit, Plan, Start
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec import CodedModel, code
@@ -74,7 +75,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self.correction = correction
         self.ledger = ledger
         self.spool = spool
-        self.log = HopLog(ledger, "backbone", tier="root", node="root", exists=config.topology.edges > 0)
+        self.log = HopLog(ledger, "backbone", exists=config.topology.edges > 0)
         self.downlink = Downlink(config.backbone.down, SHARED[config.exchange.kind])
         boundary = Boundary(self.log, config.topology.rejoin_timeout)
         self.site = RootSite(config, registry, state, self.downlink, boundary)
@@ -89,7 +90,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         plan = plan_round(
             self.config.assignment, self.config.topology, self.registry, first_edge_round, self.config.seed
         )
-        self.log.event("plan", round=root_round, assignment=plan)
+        self.log.write(Plan(round=root_round, assignment=plan))
         self._question = RoundQuestion(self.site, self._orders(root_round, first_edge_round, plan))
         return self._messages(self._question)
 
@@ -146,7 +147,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         """Write the run's frame to the ledger."""
         topology = self.config.topology
         frame = {"rounds": self.config.rounds, "edge_rounds": topology.edge_rounds, "clients": topology.clients}
-        self.log.event("start", run=self.config.method, edges=len(self.registry.nodes), **frame)
+        self.log.write(Start(run=self.config.method, edges=len(self.registry.nodes), **frame))
 
     def _messages(self, question: RoundQuestion) -> Iterator[Message]:
         yield from self.site.boundary.send(question)
@@ -203,14 +204,15 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
             self.state.count("access_up", one.up)
         trained = {client for report in reports for one in report.rounds for client in one.clients}
         self.state.latest = RoundSummary(mean_loss(reports), len(trained), sum(report.samples for report in reports))
-        self.log.event(
-            "commit",
-            round=self.state.round,
-            edges=list(updates),
-            loss=self.state.latest.loss,
-            structure=self.state.model.structure.id,
-            weights={edge: round(weight / total, 6) for edge, (_, weight) in updates.items()},
-            homogeneity={edge: round(homogeneity(update.q), 6) for edge, (update, _) in updates.items()},
+        self.log.write(
+            Commit(
+                round=self.state.round,
+                edges=list(updates),
+                loss=self.state.latest.loss,
+                structure=self.state.model.structure.id,
+                weights={edge: round(weight / total, 6) for edge, (_, weight) in updates.items()},
+                homogeneity={edge: round(homogeneity(update.q), 6) for edge, (update, _) in updates.items()},
+            )
         )
 
 

@@ -15,7 +15,8 @@ from fedphd.common.flower.grids import BaseGrid
 from fedphd.common.network.build import pixel_shape
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
-from fedphd.common.run.ledger import Ledger, read_lines
+from fedphd.common.run.json_lines import read_lines
+from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec import CodedModel, code
 from fedphd.common.wire.links import Download, standalone, upload
 from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder

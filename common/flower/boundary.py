@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 from fedphd.common.flower.delivery import Patience, deliver
 from fedphd.common.flower.question import Incoming, Question
 from fedphd.common.flower.sound import Sound
+from fedphd.common.run.events import Accept, Lost, Refuse, Resend, Send
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.wire.codec import CodecError
 from fedphd.common.wire.records import MessageError, check_sender
@@ -54,7 +55,7 @@ class Boundary:
             content = order.write()
             self._open[node, question.task] = question, peer
             if order.models:
-                question.down += self.log.crossed("send", content, *order.models, **question.where(peer))
+                question.down += self.log.crossed(Send, content, *order.models, **question.where(peer))
             yield Message(content, node, question.task, ttl=question.timeout, group_id=question.group)
 
     def receive(self, question: Question[M, A], replies: Iterable[Message]) -> Iterator[Sound[A]]:
@@ -65,12 +66,12 @@ class Boundary:
                 peer = peers[reply.metadata.src_node_id]
                 if reply.has_error():
                     question.forget(peer)
-                    self._leave_out("lost", question, peer, f"error {reply.error.code}: {reply.error.reason}")
+                    self._leave_out(Lost, question, peer, f"error {reply.error.code}: {reply.error.reason}")
                     continue
                 try:
                     yield self._sound(question, peer, reply.content)
                 except (MessageError, CodecError) as error:
-                    self._leave_out("refuse", question, peer, str(error))
+                    self._leave_out(Refuse, question, peer, str(error))
         finally:
             for node in peers:
                 self._open.pop((node, question.task), None)
@@ -83,9 +84,9 @@ class Boundary:
         self.log.ledger.take_forwarded(peer, question.events(message))
         return Sound(peer, answer, content, self._accept(question, peer, message, content))
 
-    def _leave_out(self, event: str, question: Question[M, A], peer: str, reason: str) -> None:
+    def _leave_out(self, event: type[Lost | Refuse], question: Question[M, A], peer: str, reason: str) -> None:
         question.failures[peer] = reason
-        self.log.event(event, **question.where(peer), reason=reason)
+        self.log.write(event(**question.where(peer), reason=reason))
 
     def _accept(self, question: Question[M, A], peer: str, message: M, content: RecordDict) -> Traffic:
         receipt = question.receipt(message)
@@ -95,18 +96,18 @@ class Boundary:
         if receipt.images is not None:
             images = receipt.images if self.log.exists else 0
             facts["payload_bytes"] = images
-        traffic = self.log.crossed("accept", content, *receipt.models, **question.where(peer), **facts)
+        traffic = self.log.crossed(Accept, content, *receipt.models, **question.where(peer), **facts)
         return traffic + Traffic(bytes=images)
 
     def _resent(self, message: Message, reason: str) -> None:
         """Write that a message is sent again."""
         node, task = message.metadata.dst_node_id, message.metadata.message_type
         if (node, task) not in self._open:  # a registration: nobody knows yet who the node is
-            self.log.event("resend", peer=f"node {node}", reason=reason)
+            self.log.write(Resend(peer=f"node {node}", reason=reason))
             return
         question, peer = self._open[node, task]
         where, models = question.where(peer), question.order(peer).models
         if models:
-            self.log.crossed("resend", message.content, *models, **where, reason=reason)
+            self.log.crossed(Resend, message.content, *models, **where, reason=reason)
         else:
-            self.log.event("resend", **where, reason=reason)
+            self.log.write(Resend(**where, reason=reason))

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from flwr.app import RecordDict
 
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.events import Event
 from fedphd.common.wire.codec import CodedModel
 from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
 
@@ -120,7 +120,7 @@ class Question(ABC, Generic[M, A]):
     def receipt(self, message: M) -> Receipt | None:
         """Say what the ledger is to tell of a sound answer; None if nothing crossed the hop with it that counts."""
 
-    def events(self, message: M) -> Sequence[Entry]:
+    def events(self, message: M) -> Sequence[Event]:
         """Give the events of the sender's own ledger that came with a sound answer."""
         return []
 

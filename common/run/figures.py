@@ -43,11 +43,6 @@ def quality(metrics: dict[str, Any]) -> tuple[str, float] | None:
     return None
 
 
-def payload(metrics: dict[str, Any]) -> int:
-    """Add up the payload bytes of all hops and both directions in a line of metrics."""
-    return sum(metrics[f"{hop}_{way}_bytes"] for hop in HOPS for way in WAYS)
-
-
 def one_line(text: object) -> str:
     """Make text that may be a peer's own words safe to show: no line breaks, no terminal codes."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())

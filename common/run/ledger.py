@@ -1,101 +1,89 @@
 """The ledger: one JSON line for each thing that happened to a message or a model.
 
 Progress display, report and cost tables are all made from it, so that what a person sees and what
-was counted cannot differ. `metrics.jsonl` is written by the same class: one line per root round.
+was counted cannot differ.
 """
 
-import json
-import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-Entry = dict[str, Any]
+from pydantic import ValidationError
 
+from fedphd.common.run.events import EVENTS, Event
+from fedphd.common.run.json_lines import JsonLines
+from fedphd.common.run.measures import Measured
 
-class JsonLines:
-    """An append-only file of JSON objects, one a line; safe to call from several threads."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._lock = threading.Lock()
-        if path.exists() and not path.read_bytes().endswith(b"\n"):
-            # A process was killed in the middle of a line: what follows must start a line of its own.
-            with path.open("ab") as file:
-                file.write(b"\n")
-
-    def write(self, **entry: object) -> None:
-        """Append one object, flushed, so that a reader sees whole lines only."""
-        line = json.dumps(entry, allow_nan=False) + "\n"
-        with self._lock, self.path.open("a", encoding="utf-8") as file:
-            file.write(line)
+ROOT, EDGE = "root", "edge"  # tiers
 
 
-class Ledger(JsonLines):
-    """Events of one run: `send`, `accept`, `refuse`, `lost`, `aggregate`, `commit` and a few more."""
-
-    def event(self, event: str, *, tier: str, node: str, **facts: object) -> None:
-        """Write an event of `node` in `tier` ("root", "edge"); the time is seconds since the epoch."""
-        self.take({"time": round(time.time(), 3), "event": event, "tier": tier, "node": node, **facts})
-
-    def take(self, entry: Entry) -> None:
-        """Write an event that happened elsewhere."""
-        self.write(**entry)
-
-    def take_forwarded(self, edge: str, entries: Iterable[Entry]) -> None:
-        """Write what an edge's ledger sent along; whose events they are does not depend on what they say."""
-        for entry in entries:
-            self.take({**entry, "tier": "edge", "node": edge})
-
-    def to_forward(self) -> list[Entry]:
-        """Hand out, once, the events that another tier's ledger does not have: none, where all tiers share one."""
-        return []
-
-
-class Tail:
-    """Reads a JSON-lines file piece by piece, from where it stopped the last time.
+class Ledger:
+    """The events of one run, in the order in which they became known here.
 
     Parameters
     ----------
     path : Path
-        The file; it need not exist yet.
+        The file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset = 0
+        self._lines = JsonLines(path)
 
-    def read(self) -> Iterator[Entry]:
-        """Yield the objects of the whole lines that are new.
+    def write(self, event: Event, edge: str | None = None) -> None:
+        """Write an event of the root's, or of an edge's."""
+        whose = {"tier": ROOT, "node": ROOT} if edge is None else {"tier": EDGE, "node": edge}
+        self._lines.write(time=event.time, event=event.name, **whose, **event.facts)
 
-        A last line that is still being written waits for the next call. A line that a killed
-        process left torn is skipped. A file that was made anew, shorter, is read from its start.
-        """
-        if not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            if self.path.stat().st_size < self._offset:
-                self._offset = 0
-            file.seek(self._offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                self._offset += len(line)
-                entry = _parse(line)
-                if entry is not None:
-                    yield entry
+    def take_forwarded(self, edge: str, events: Iterable[Event]) -> None:
+        """Write what an edge's ledger sent along; whose events they are does not depend on what they say."""
+        for event in events:
+            self.write(event, edge)
+
+    def to_forward(self) -> list[Event]:
+        """Hand out, once, the events that another tier's ledger does not have: none, where all tiers share one."""
+        return []
 
 
-def read_lines(path: Path) -> Iterator[Entry]:
-    """Yield the objects of a JSON-lines file, as far as its lines are whole."""
-    return Tail(path).read()
+class Entry(NamedTuple):
+    """A line of the ledger: what happened, and to whom.
+
+    Attributes
+    ----------
+    tier : str
+        "root" or "edge".
+    node : str
+        "root", or the edge's name.
+    event : Event
+        What happened.
+    """
+
+    tier: str
+    node: str
+    event: Event
 
 
-def _parse(line: bytes) -> Entry | None:
-    try:
-        entry = json.loads(line)
-    except ValueError:
+def read_entry(line: Mapping[str, Any]) -> Entry | None:
+    """Read a line of the ledger.
+
+    Facts that this version does not know are left out.
+
+    Returns
+    -------
+    Entry or None
+        None if the line is of a kind that this version does not know, or lacks what such a line must have.
+    """
+    name, tier, node = line.get("event"), line.get("tier"), line.get("node")
+    kind = EVENTS.get(name) if isinstance(name, str) else None
+    if kind is None or not isinstance(tier, str) or not isinstance(node, str):
         return None
-    return entry if isinstance(entry, dict) else None
+    try:
+        return Entry(tier, node, kind.read(_known(kind, line)))
+    except ValidationError:
+        return None
+
+
+def _known(kind: type[Event], line: Mapping[str, Any]) -> dict[str, Any]:
+    if issubclass(kind, Measured):
+        return kind.readable(line)
+    return {key: value for key, value in line.items() if key in kind.model_fields}

@@ -8,13 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from fedphd.common.errors import SettingError
-from fedphd.common.run.figures import quality
 from fedphd.launch.compare import settings
 from fedphd.launch.compare.folders import find_runs, short_names
-from fedphd.launch.compare.numbers import QUANTITIES, Quantity, Spread, over_clients, spread, total
+from fedphd.launch.compare.numbers import QUANTITIES, Quantity, Spread, over_clients, spread
 from fedphd.launch.compare.runs import Run, check_same_measure, flaw
 from fedphd.launch.compare.settings import Settings
-from fedphd.launch.report.curves import reference
 
 
 @dataclass(frozen=True)
@@ -71,12 +69,12 @@ class Configuration:
     @cached_property
     def curve(self) -> list[Point]:
         """Quality against payload, at the rounds that were measured with every seed."""
-        by_round = [{line["round"]: line for line in run.folder.evaluations} for run in self.runs]
+        by_round = [{line.round: line for line in run.folder.evaluations} for run in self.runs]
         points = []
         for number in sorted(set.intersection(*map(set, by_round))):
             lines = [lines[number] for lines in by_round]
-            sent = spread(total(line, "bytes") for line in lines)
-            measured = [found for line in lines if (found := quality(line))]
+            sent = spread(line.total("bytes") for line in lines)
+            measured = [found for line in lines if (found := line.quality)]
             if sent is not None:
                 points.append(Point(number, sent.mean, Spread(tuple(value for _, value in measured))))
         return points
@@ -117,7 +115,7 @@ class Comparison:
         """What real held-out images score: one value for each seed, since the seed decides which are held out."""
         by_seed = defaultdict(list)
         for run in self.runs:
-            value = reference(run.folder.evaluations[-1]) if run.folder.evaluations else None
+            value = run.folder.evaluations[-1].reference if run.folder.evaluations else None
             if value is not None:
                 by_seed[run.seed].append(value)
         return spread(statistics.fmean(by_seed[seed]) for seed in sorted(by_seed))
@@ -173,7 +171,7 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[str, str]]]:
     newest: dict[object, Run] = {}
     for run in runs:
         other = newest.setdefault(_identity(run), run)
-        if (run.folder.ledger.started or 0) > (other.folder.ledger.started or 0):
+        if (run.folder.history.first or 0) > (other.folder.history.first or 0):
             newest[_identity(run)] = run
     kept = [run for run in runs if newest[_identity(run)] is run]
     repeats = [

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fedphd.common.errors import SettingError
+from fedphd.common.run.run_folder import CONFIG, METRICS, RunFolder
 
-CONFIG, LINES = "config.yaml", ("metrics.jsonl", "ledger.jsonl")
 LEVELS = 2  # a sweep folder holds run folders; a folder of sweeps holds sweep folders
 
 
@@ -37,7 +37,7 @@ def find_runs(given: Sequence[Path]) -> list[Path]:
             raise SettingError("RUN_FOLDER", folder, "there is no such folder")
         below = _runs_below(folder, LEVELS)
         if not below:
-            advice = f"holds no run: nothing with {CONFIG} and {LINES[0]} in it, or up to {LEVELS} levels below"
+            advice = f"holds no run: nothing with {CONFIG} and {METRICS} in it, or up to {LEVELS} levels below"
             raise SettingError("RUN_FOLDER", folder, advice)
         for run_dir in below:
             found.setdefault(run_dir.resolve(), run_dir)
@@ -52,7 +52,7 @@ def short_names(run_dirs: Sequence[Path]) -> list[str]:
 
 
 def _runs_below(folder: Path, levels: int) -> list[Path]:
-    if (folder / CONFIG).is_file() and any((folder / name).is_file() for name in LINES):
+    if RunFolder(folder).has_told:
         return [folder]  # what is in a run folder belongs to that run
     if not levels:
         return []

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fedphd.common.run.figures import HOPS, WAYS
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.figures import HOPS
+from fedphd.common.run.metrics import Metrics
 from fedphd.launch.compare.runs import Run
 
 Units = tuple[tuple[float, str], ...]  # (size, name), from small to large
@@ -64,35 +64,31 @@ class Quantity:
     units: Units = ()
 
 
-def total(line: Entry, what: str, hops: Sequence[str] = HOPS) -> float | None:
-    """Add up ``bytes``, ``parameters`` or ``messages`` so far over hops and both ways; None if a line lacks them."""
-    counts = [line.get(f"{hop}_{way}_{what}") for hop in hops for way in WAYS]
-    return None if None in counts else sum(float(count) for count in counts if count is not None)
-
-
 def _beside_quality(key: str) -> Callable[[Run], float | None]:
     """Find what an evaluation tells beside its main measure; a star in `key` is the measure's name."""
 
     def find(run: Run) -> float | None:
         if run.measured is None:
             return None
-        value = run.folder.evaluations[-1].get(key.replace("*", run.measured[0]))
-        return None if value is None else float(value)
+        return run.folder.evaluations[-1].measures.get(key.replace("*", run.measured[0]))
 
     return find
 
 
-def _final(key: str) -> Callable[[Run], float | None]:
-    return lambda run: None if run.final.get(key) is None else float(run.final[key])
+def _final(of: Callable[[Metrics], float | None]) -> Callable[[Run], float | None]:
+    return lambda run: _float(of(run.final))
 
 
 def _sent(what: str, *hops: str) -> Callable[[Run], float | None]:
-    return lambda run: total(run.final, what, hops or HOPS)
+    return lambda run: _float(run.final.total(what, hops or HOPS))
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _seconds(run: Run) -> float | None:
-    laps = [line.get("seconds") for line in run.folder.metrics]
-    return None if None in laps else sum(float(lap) for lap in laps if lap is not None)
+    return sum(line.seconds for line in run.folder.metrics)
 
 
 over_clients = _beside_quality("*_std")
@@ -115,7 +111,7 @@ QUANTITIES = (
     Quantity(
         "client_loss",
         "client loss",
-        _final("loss"),
+        _final(lambda line: line.loss),
         "Mean over the last round's client updates, weighted by images, of what each minimises: "
         "rows with other objectives do not compare.",
     ),
@@ -137,8 +133,14 @@ QUANTITIES = (
         "Parameters that travelled, over all hops and both ways.",
         COUNT,
     ),
-    Quantity("parameters", "parameters", _final("parameters"), "Of the U-Net at the end.", COUNT),
-    Quantity("macs", "MACs", _final("macs"), "Multiply-accumulates of the U-Net at the end, per image.", COUNT),
+    Quantity("parameters", "parameters", _final(lambda line: line.parameters), "Of the U-Net at the end.", COUNT),
+    Quantity(
+        "macs",
+        "MACs",
+        _final(lambda line: line.macs),
+        "Multiply-accumulates of the U-Net at the end, per image.",
+        COUNT,
+    ),
     Quantity(
         "seconds",
         "time",

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedphd.common.errors import SettingError
-from fedphd.common.run.figures import one_line, quality
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.events import Fail
+from fedphd.common.run.figures import one_line
+from fedphd.common.run.metrics import Metrics
 from fedphd.launch.compare.settings import UNSET, Settings, settings_of
-from fedphd.launch.report.run_folder import RunFolder
+from fedphd.launch.report.recorded_run import RecordedRun
 
 # Runs share a column of quality only if these are the same: other extractors, other numbers of images and
 # other real images give other distances for the same model.
@@ -33,20 +34,20 @@ class Run:
     ----------
     name : str
         Its folder.
-    folder : RunFolder
+    folder : RecordedRun
         What the folder holds.
     settings : Settings
         What makes it another experiment than others.
     """
 
     name: str
-    folder: RunFolder
+    folder: RecordedRun
     settings: Settings
 
     @classmethod
     def read(cls, run_dir: Path, name: str) -> "Run":
         """Read the run in the folder `run_dir`, to be called `name`."""
-        folder = RunFolder.read(run_dir)
+        folder = RecordedRun.read(run_dir)
         return cls(name, folder, settings_of(folder.config))
 
     @property
@@ -55,7 +56,7 @@ class Run:
         return int(self.folder.setting("seed"))
 
     @property
-    def final(self) -> Entry:
+    def final(self) -> Metrics:
         """Metrics of its last root round; of a run that `flaw` has nothing against."""
         assert self.folder.latest is not None
         return self.folder.latest
@@ -63,7 +64,7 @@ class Run:
     @property
     def measured(self) -> tuple[str, float] | None:
         """Name and final value of its quality measure."""
-        return quality(self.folder.evaluations[-1]) if self.folder.evaluations else None
+        return self.folder.evaluations[-1].quality if self.folder.evaluations else None
 
 
 def flaw(run: Run) -> str | None:
@@ -71,10 +72,11 @@ def flaw(run: Run) -> str | None:
     folder = run.folder
     if not isinstance(folder.setting("seed"), int) or not isinstance(folder.setting("rounds"), int):
         return "config.yaml cannot be read"
-    done, planned = folder.latest["round"] if folder.latest else 0, folder.setting("rounds")
-    if folder.ledger.status == "failed":
-        return f"failed after round {done} of {planned}: {one_line(folder.ledger.incidents[-1].get('reason', ''))}"
-    if folder.ledger.status != "finished":
+    done, planned = folder.latest.round if folder.latest else 0, folder.setting("rounds")
+    ending = folder.history.ending
+    if isinstance(ending, Fail):
+        return f"failed after round {done} of {planned}: {one_line(ending.reason)}"
+    if ending is None:
         return f"not finished: round {done} of {planned}"
     return None if done == planned else f"metrics.jsonl ends with round {done} of {planned}"
 

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from fedphd.launch.compare.comparison import Comparison
 from fedphd.launch.compare.table import caveats, main_table
-from fedphd.launch.watch.state import DETAIL, SUMMARY, WARNING
+from fedphd.launch.watch.notices import DETAIL, SUMMARY, WARNING
 
 
 def show(comparison: Comparison, console: Console) -> None:

@@ -9,7 +9,7 @@ from fedphd.common.wire.parts import PARTS
 from fedphd.common.wire.traffic import LANES, total
 from fedphd.launch.cost.estimate import Estimate, Period, saved
 from fedphd.launch.cost.notes import notes
-from fedphd.launch.watch.state import DETAIL, SUMMARY
+from fedphd.launch.watch.notices import DETAIL, SUMMARY
 
 
 def show(estimate: Estimate, console: Console) -> None:

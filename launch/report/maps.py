@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fedphd.launch.report import drawing
 from fedphd.launch.report.drawing import CARD, INK, MUTED, SERIES, Plot
-from fedphd.launch.report.run_folder import RunFolder, natural
+from fedphd.launch.report.recorded_run import RecordedRun, natural
 
 WIDTH = 11.0  # inches
 MOST_LABELS = 40  # names along an axis
@@ -21,7 +21,7 @@ MOST_COLUMNS = 400  # edge rounds side by side
 STRONGEST = 0.85  # opacity of the largest count, so that numbers stay legible on it
 
 
-def partition_plot(run: RunFolder) -> Plot | None:
+def partition_plot(run: RecordedRun) -> Plot | None:
     """Draw the images of each class (columns) at each client (rows)."""
     if not run.counts:
         return None
@@ -44,9 +44,9 @@ def partition_plot(run: RunFolder) -> Plot | None:
     return Plot("Who holds what", drawing.svg(figure, "partition"), alt, note)
 
 
-def assignment_plot(run: RunFolder) -> Plot | None:
+def assignment_plot(run: RecordedRun) -> Plot | None:
     """Draw at which edge (colour) each client (rows) was to train in each edge round (columns)."""
-    rounds = [one for plan in run.ledger.plans.values() for one in plan["assignment"]]
+    rounds = [one for plan in run.history.plans.values() for one in plan.assignment]
     if not rounds:
         return None
     planned = {client for one in rounds for members in one.values() for client in members}
@@ -83,18 +83,20 @@ def _assignment_pixels(
     return pixels
 
 
-def class_shares(run: RunFolder) -> dict[str, float]:
+def class_shares(run: RecordedRun) -> dict[str, float]:
     """Read the share of each class among the generated images of the newest evaluation that tells."""
     for line in reversed(run.metrics):
         shares = {
-            key.removeprefix("class_share/"): value for key, value in line.items() if key.startswith("class_share/")
+            key.removeprefix("class_share/"): value
+            for key, value in line.measures.items()
+            if key.startswith("class_share/")
         }
         if shares:
             return shares
     return {}
 
 
-def class_share_plot(run: RunFolder) -> Plot | None:
+def class_share_plot(run: RecordedRun) -> Plot | None:
     """Draw the classes of the generated images beside those of the training images, and the uniform share."""
     shares = class_shares(run)
     if not shares:

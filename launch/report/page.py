@@ -9,9 +9,10 @@ from typing import TypeVar
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from fedphd.common.run.run_folder import REPORT
 from fedphd.launch.report import curves, drawing, maps, tables
 from fedphd.launch.report.drawing import Plot
-from fedphd.launch.report.run_folder import RunFolder
+from fedphd.launch.report.recorded_run import RecordedRun
 from fedphd.launch.report.tables import Table
 
 FOLDER = Path(__file__).parent
@@ -52,13 +53,13 @@ def write_report(run_dir: Path) -> Path:
     Path
         The page.
     """
-    run = RunFolder.read(run_dir)
-    page = run_dir / "report.html"
+    run = RecordedRun.read(run_dir)
+    page = run_dir / REPORT
     page.write_text(render(run), encoding="utf-8")
     return page
 
 
-def render(run: RunFolder) -> str:
+def render(run: RecordedRun) -> str:
     """Render the page as HTML text that needs no other file."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -73,7 +74,7 @@ def render(run: RunFolder) -> str:
         style=(FOLDER / "style.css").read_text(encoding="utf-8"),
         title=f"{run.setting('method')} on {run.setting('data.kind')}",
         facts=_facts(run),
-        status=run.ledger.status,
+        status=run.status,
         tiles=tables.tiles(run),
         grids=_some([Grid(number, _data_uri(png)) for number, png in run.grids.items()], MOST_GRIDS),
         all_grids=len(run.grids),
@@ -82,7 +83,7 @@ def render(run: RunFolder) -> str:
     )
 
 
-def sections(run: RunFolder) -> list[Section]:
+def sections(run: RecordedRun) -> list[Section]:
     """Make the page's parts between the sample grids and the configuration."""
     loss, share, traffic = curves.loss_plot(run), maps.class_share_plot(run), curves.bytes_plot(run)
     partition, assignment = maps.partition_plot(run), maps.assignment_plot(run)
@@ -125,10 +126,10 @@ def sections(run: RunFolder) -> list[Section]:
     ]
 
 
-def _facts(run: RunFolder) -> list[tuple[str, str]]:
+def _facts(run: RecordedRun) -> list[tuple[str, str]]:
     """Name what a reader must know of the run: (what, which)."""
     edges = "flat" if run.flat else f"{run.setting('topology.edges')} edges"
-    started = run.ledger.started
+    started = run.history.first
     return [
         ("model", str(run.setting("model.name"))),
         ("partition", str(run.setting("partition.kind"))),

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedphd.common.averaging.homogeneity import homogeneity
-from fedphd.common.run.figures import WAYS, duration, one_line, quality, size, three_digits
-from fedphd.common.run.ledger import Entry
-from fedphd.launch.report.curves import MB, quality_name, reference
-from fedphd.launch.report.run_folder import RunFolder
+from fedphd.common.run.crossings import Crossing
+from fedphd.common.run.figures import WAYS, duration, one_line, size, three_digits
+from fedphd.common.run.metrics import Metrics
+from fedphd.launch.report.curves import MB, quality_name
+from fedphd.launch.report.recorded_run import RecordedRun
 
 MOST_INCIDENTS = 200  # newest ones that are listed
 
@@ -59,89 +61,91 @@ def moment(seconds: float, form: str = "%Y-%m-%d %H:%M UTC") -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime(form)
 
 
-def tiles(run: RunFolder) -> list[Tile]:
+def tiles(run: RecordedRun) -> list[Tile]:
     """Make the headline tiles: as many as the run has numbers for."""
     found = [*_quality_tiles(run)]
     if run.latest is None:
         return found
     found += [_parameters_tile(run, run.latest), *_correction_tiles(run)]
     for hop in run.hops:
-        ways = {way: run.latest[f"{hop}_{way}_bytes"] for way in WAYS}
+        ways = {way: run.latest.crossed(hop, way, "bytes") or 0 for way in WAYS}
         detail = ", ".join(f"{size(count)} {way}" for way, count in ways.items())
         found.append(Tile(f"payload, {hop} hop", size(sum(ways.values())), detail))
     planned = run.setting("rounds", None)
-    of = f"{run.latest['round']} / {planned}" if planned else str(run.latest["round"])
-    found.append(Tile("root rounds", of, f"{run.latest['edge_rounds']} edge rounds"))
-    per_round = [line["seconds"] for line in run.metrics if line["round"] > 0]
+    of = f"{run.latest.round} / {planned}" if planned else str(run.latest.round)
+    found.append(Tile("root rounds", of, f"{run.latest.edge_rounds} edge rounds"))
+    per_round = [line.seconds for line in run.metrics if line.round > 0]
     detail = f"{duration(float(np.median(per_round)))} per root round (median)" if per_round else ""
-    elapsed = run.latest["elapsed"] + run.latest.get("evaluation_seconds", 0.0)  # its own is not yet in its elapsed
+    elapsed = run.latest.elapsed + (run.latest.evaluation_seconds or 0.0)  # its own is not yet in its elapsed
     found.append(Tile("wall time", duration(elapsed), detail))
     return found
 
 
-def _quality_tiles(run: RunFolder) -> list[Tile]:
+def _quality_tiles(run: RecordedRun) -> list[Tile]:
     if not run.evaluations:
         return []
     last = run.evaluations[-1]
-    key, value = quality(last) or ("", 0.0)
-    real = reference(last)
-    detail = f"after round {last['round']}" + (
-        f"; real held-out images {three_digits(real)}" if real is not None else ""
-    )
+    key, value = last.quality or ("", 0.0)
+    real = last.reference
+    detail = f"after round {last.round}" + (f"; real held-out images {three_digits(real)}" if real is not None else "")
     found = [Tile(quality_name(key), three_digits(value), detail)]
-    if "is_mean" in last:
-        found.append(Tile("Inception score", f"{last['is_mean']:.2f}", f"± {last['is_std']:.2f}; higher is better"))
+    if "is_mean" in last.measures:
+        mean, std = (last.measures[key] for key in ("is_mean", "is_std"))
+        found.append(Tile("Inception score", f"{mean:.2f}", f"± {std:.2f}; higher is better"))
     return found
 
 
-def _parameters_tile(run: RunFolder, latest: Entry) -> Tile:
-    after = latest["parameters"]
+def _parameters_tile(run: RecordedRun, latest: Metrics) -> Tile:
+    after = latest.parameters
     label, now = "parameters (millions)", three_digits(after / 1e6)
-    macs = f"{three_digits(latest['macs'] / 1e6)}\u00a0M\u00a0MACs per image"
-    if not run.ledger.prunings:
+    macs = f"{three_digits((latest.macs or 0) / 1e6)}\u00a0M\u00a0MACs per image"
+    if not run.history.prunings:
         return Tile(label, now, f"not pruned; {macs}")
-    before = next(iter(run.ledger.prunings.values()))["parameters_before"]
+    before = next(iter(run.history.prunings.values())).parameters_before
     return Tile(label, f"{three_digits(before / 1e6)} → {now}", f"{100 * after / before:.1f} % kept; {macs}")
 
 
-def _correction_tiles(run: RunFolder) -> list[Tile]:
+def _correction_tiles(run: RecordedRun) -> list[Tile]:
     """Say which rounds' models were fine-tuned on auxiliary images; nothing for a method that does not do so."""
     if run.setting("correction.kind", "none") == "none":
         return []
-    done = run.ledger.corrections
+    done = run.history.corrections
     if not done:
         reason = "learning has not been slow" if run.setting("correction.kind") == "once" else ""
         return [Tile("corrected models", "none so far", reason)]
     value = f"after round {next(iter(done))}" if len(done) == 1 else f"of {len(done)} rounds"
     images, steps = run.setting("correction.images"), run.setting("correction.steps")
-    seconds = duration(sum(event["seconds"] for event in done.values()))
+    seconds = duration(sum(event.seconds for event in done.values()))
     return [Tile("corrected models", value, f"{steps} steps on {images} auxiliary images; {seconds} in all")]
 
 
-def pruning_table(run: RunFolder) -> Table | None:
+def pruning_table(run: RecordedRun) -> Table | None:
     """List what each pruning removed."""
     rows = []
-    for number, event in run.ledger.prunings.items():
-        for what, unit in (("parameters", "parameters"), ("macs", "MACs per image")):
-            before, after = event[f"{what}_before"], event[f"{what}_after"]
+    for number, event in run.history.prunings.items():
+        for unit, before, after in (
+            ("parameters", event.parameters_before, event.parameters_after),
+            ("MACs per image", event.macs_before, event.macs_after),
+        ):
             kept = f"{100 * after / before:.1f}"
-            rows.append([unit, f"{number}", f"{event['ratio']:g}", f"{before:,}", f"{after:,}", kept])
+            rows.append([unit, f"{number}", f"{event.ratio:g}", f"{before:,}", f"{after:,}", kept])
     head = ["", "after round", "channel ratio", "before", "after", "kept (%)"]
     structures = ", ".join(
-        f"{event['structure_before']} → {event['structure_after']}" for event in run.ledger.prunings.values()
+        f"{event.structure_before} → {event.structure_after}" for event in run.history.prunings.values()
     )
     return Table("What the pruning removed", head, rows, f"Structure ids: {structures}.", wide=True) if rows else None
 
 
-def bytes_table(run: RunFolder) -> Table | None:
+def bytes_table(run: RecordedRun) -> Table | None:
     """List payload, parameters, messages and encoded bytes by hop and direction."""
-    if run.latest is None or not run.ledger.messages:
+    if run.latest is None or not run.history.crossings.total(_counts).messages:
         return None
-    rounds = max(run.latest["round"], 1)
+    rounds = max(run.latest.round, 1)
     rows, totals = [], np.zeros(4)
     for lane in [(hop, way) for hop in run.hops for way in WAYS]:
-        payload, parameters = (run.latest.get(f"{lane[0]}_{lane[1]}_{what}", 0) for what in ("bytes", "parameters"))
-        numbers = np.array([payload, parameters, run.ledger.messages[lane], run.ledger.encoded[lane]], float)
+        payload, parameters = (run.latest.crossed(*lane, what) or 0 for what in ("bytes", "parameters"))
+        crossed = run.history.crossings.total(partial(_counts, lane=lane))
+        numbers = np.array([payload, parameters, crossed.messages, crossed.encoded_bytes], float)
         totals += numbers
         rows.append([*lane, *_traffic_cells(numbers, rounds)])
     rows.append(["all", "", *_traffic_cells(totals, rounds)])
@@ -154,31 +158,36 @@ def bytes_table(run: RunFolder) -> Table | None:
     return Table("Bytes per hop", head, rows, note, words=2)
 
 
+def _counts(crossing: Crossing, lane: tuple[str, str] | None = None) -> bool:
+    """Whether messages are the method's own, since images that clients draw are only measured; of one hop and way."""
+    return crossing.task != "draw" and lane in (None, (crossing.hop, crossing.way))
+
+
 def _traffic_cells(numbers: NDArray[np.float64], rounds: int) -> list[str]:
     payload, parameters, messages, encoded = numbers
     in_millions = [f"{payload / MB:,.2f}", f"{payload / MB / rounds:,.2f}", f"{parameters / 1e6:,.2f}"]
     return [*in_millions, f"{messages:,.0f}", f"{encoded / MB:,.2f}"]
 
 
-def quality_table(run: RunFolder) -> Table | None:
+def quality_table(run: RecordedRun) -> Table | None:
     """List every evaluation, with the numbers of the plots."""
     if not run.evaluations:
         return None
-    measures = [key for key in run.evaluations[-1] if key.startswith(("fid", "fd_", "is_")) and "/" not in key]
+    measures = [key for key in run.evaluations[-1].measures if key.startswith(("fid", "fd_", "is_")) and "/" not in key]
     head = ["root round", *measures, "payload (MB)", "evaluation (s)"]
     rows = [
         [
-            str(line["round"]),
-            *(three_digits(line[key]) if key in line else "n/a" for key in measures),
-            f"{sum(line[f'{hop}_{way}_bytes'] for hop in run.hops for way in WAYS) / MB:,.2f}",
-            f"{line['evaluation_seconds']:.1f}" if "evaluation_seconds" in line else "n/a",
+            str(line.round),
+            *(three_digits(line.measures[key]) if key in line.measures else "n/a" for key in measures),
+            f"{(line.total('bytes', run.hops) or 0) / MB:,.2f}",
+            "n/a" if line.evaluation_seconds is None else f"{line.evaluation_seconds:.1f}",
         ]
         for line in run.evaluations
     ]
     return Table("All evaluations in numbers", head, rows, folded=True)
 
 
-def client_table(run: RunFolder) -> Table | None:
+def client_table(run: RecordedRun) -> Table | None:
     """List each client's images, classes, homogeneity and homes."""
     rows = []
     for client, counts in run.counts.items():
@@ -191,14 +200,15 @@ def client_table(run: RunFolder) -> Table | None:
     return Table("The clients", head, rows, note, words=2) if rows else None
 
 
-def incident_table(run: RunFolder) -> Table | None:
+def incident_table(run: RecordedRun) -> Table | None:
     """List updates refused or lost, failures and resumes, the newest last."""
     rows = []
-    for event in run.ledger.incidents[-MOST_INCIDENTS:]:
-        where = [str(event[key]) if event.get(key) is not None else "" for key in ("round", "edge_round", "peer")]
-        what = [moment(event["time"], "%m-%d %H:%M:%S"), event["event"], event["node"], *where]
-        rows.append([*what, one_line(event.get("reason", ""))])
+    for _, node, event in run.history.incidents[-MOST_INCIDENTS:]:
+        known = event.facts
+        where = [str(known[key]) if known.get(key) is not None else "" for key in ("round", "edge_round", "peer")]
+        what = [moment(event.time, "%m-%d %H:%M:%S"), event.name, node, *where]
+        rows.append([*what, one_line(known.get("reason", ""))])
     head = ["time (UTC)", "event", "at", "root round", "edge round", "peer", "reason"]
-    hidden = len(run.ledger.incidents) - len(rows)
+    hidden = len(run.history.incidents) - len(rows)
     note = f"{hidden} earlier ones are in ledger.jsonl." if hidden else ""
     return Table("", head, rows, note, words=len(head), wide=True) if rows else None

@@ -9,7 +9,7 @@ from fedphd.common.config import Config, RuntimeConfig, to_run_config
 from fedphd.common.errors import SettingError
 from fedphd.common.flower.control import Control
 from fedphd.common.flower.home import FlowerHome
-from fedphd.common.run.run_dir import checkpoint_rounds
+from fedphd.common.run.run_folder import RunFolder
 from fedphd.launch.runtimes.following import Follower, RunLostError
 
 ATTEMPTS = 3  # times that a run is submitted again without having come further
@@ -98,7 +98,7 @@ def submit_and_follow(home: FlowerHome, config: Config, run_dir: Path, watch: Ca
 
 
 def _newest_checkpoint(run_dir: Path) -> int | None:
-    return max(checkpoint_rounds(run_dir), default=None)
+    return max(RunFolder(run_dir).checkpoint_rounds(), default=None)
 
 
 def _root_app(home: FlowerHome, config: Config, run_config: dict[str, str]) -> Path:

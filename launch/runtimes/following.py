@@ -6,7 +6,9 @@ from pathlib import Path
 
 from fedphd.common.errors import FedPhDError
 from fedphd.common.flower.control import Control, ControlError
-from fedphd.common.run.ledger import Entry, Tail
+from fedphd.common.run.events import Fail, Finish
+from fedphd.common.run.history import History
+from fedphd.common.run.run_folder import RunFolder
 
 LEDGER_POLL = 0.5  # seconds
 STATUS_EVERY = 20.0  # seconds between looks at Flower's own status, which costs a process each time
@@ -29,8 +31,9 @@ class Follower:
     """
 
     def __init__(self, run_dir: Path) -> None:
-        self._ledger = Tail(run_dir / "ledger.jsonl")
-        self._ending()
+        self._reader = RunFolder(run_dir).reader()
+        list(self._reader.read())
+        self._history = History()  # of what comes from now on
 
     def wait(self, control: Control, run_id: str, watch: Callable[[], None]) -> None:
         """Wait for the ledger to tell the end; ask Flower now and then whether the run still lives.
@@ -66,13 +69,15 @@ class Follower:
                     if ending is None:
                         raise RunLostError(f"Flower ended the run ({status}) before it was done")
                     break
-        if ending["event"] == "fail":
-            raise FedPhDError(f"the run failed: {ending['reason']}")
+        if isinstance(ending, Fail):
+            raise FedPhDError(f"the run failed: {ending.reason}")
         _await_end(control, run_id)
 
-    def _ending(self) -> Entry | None:
+    def _ending(self) -> Finish | Fail | None:
         """Read on in the ledger; give the event with which the run ended, if it has."""
-        return next((entry for entry in list(self._ledger.read()) if entry["event"] in ("finish", "fail")), None)
+        for told in self._reader.read():
+            self._history.take(told)
+        return self._history.ending
 
 
 def _status(control: Control, run_id: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedphd.client.app import app as client_app
 from fedphd.common.config import Config, to_run_config
+from fedphd.common.run.run_folder import FLOWER_LOG
 from fedphd.launch.runtimes.client_grid import InProcessGrid
 from fedphd.server.simulation import simulate
 
@@ -18,7 +19,7 @@ def in_process_grid(config: Config, run_dir: Path) -> InProcessGrid:
 
 def run(config: Config, run_dir: Path) -> None:
     """Train here and now; clients take turns. Flower's log goes to ``flower.log`` in the run folder."""
-    with _flower_log(run_dir / "flower.log"):
+    with _flower_log(run_dir / FLOWER_LOG):
         simulate(in_process_grid(config, run_dir), config, run_dir)
 
 

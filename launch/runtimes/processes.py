@@ -14,7 +14,8 @@ from fedphd.common.config import Config
 from fedphd.common.config.topology import edge_ids, homes
 from fedphd.common.flower.control import Control
 from fedphd.common.flower.home import FlowerHome
-from fedphd.common.run.run_dir import sole_writer
+from fedphd.common.run.run_folder import CLIENTS, DEPLOYMENT, DEPLOYMENT_FACTS, EDGES, LOGS, PROCESSES_LOCK
+from fedphd.common.run.sole_writer import sole_writer
 from fedphd.launch.deploy.commands import superexec, superlink, supernode
 from fedphd.launch.deploy.keys import CA, ROOT, make_keys, nodes_of
 from fedphd.launch.deploy.register import register_nodes
@@ -23,10 +24,6 @@ from fedphd.launch.runtimes.superlink import await_health, free_ports
 from fedphd.launch.runtimes.supervisor import Program, Supervisor
 
 HOST = "127.0.0.1"
-FOLDER = "deployment"  # in the run folder: keys, homes and states; gone when the run ends
-LOCK = ".processes.lock"
-LOGS = "logs"
-FACTS = "deployment.json"  # what `fedphd status` needs to know
 
 
 def run(config: Config, run_dir: Path) -> None:
@@ -37,12 +34,12 @@ def run(config: Config, run_dir: Path) -> None:
     FedPhDError
         If Flower or the run fails; the details are in ``logs/`` in the run folder.
     """
-    with sole_writer(run_dir, LOCK):  # the root takes the folder's own lock, and may be lost for a while
+    with sole_writer(run_dir, PROCESSES_LOCK):  # the root takes the folder's own lock, and may be lost for a while
         _run(config, run_dir)
 
 
 def _run(config: Config, run_dir: Path) -> None:
-    folder = run_dir / FOLDER
+    folder = run_dir / DEPLOYMENT
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with Supervisor(folder, run_dir / LOGS) as supervisor:
@@ -52,7 +49,7 @@ def _run(config: Config, run_dir: Path) -> None:
             tree.train()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        (run_dir / FACTS).unlink(missing_ok=True)
+        (run_dir / DEPLOYMENT_FACTS).unlink(missing_ok=True)
 
 
 class Tree:
@@ -71,7 +68,7 @@ class Tree:
     def __init__(self, config: Config, run_dir: Path, supervisor: Supervisor) -> None:
         self.config = config
         self.run_dir = run_dir
-        self.folder = run_dir / FOLDER
+        self.folder = run_dir / DEPLOYMENT
         self.supervisor = supervisor
         self.nodes = nodes_of(config.topology)
         self.addresses = {
@@ -104,7 +101,7 @@ class Tree:
         with ThreadPoolExecutor() as pool:
             names = dict(zip(self.nodes, pool.map(self._register, self.nodes), strict=True))
         facts = {"superlinks": self.addresses, "certificates": str(self._certificates(ROOT) or ""), "nodes": names}
-        (self.run_dir / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        (self.run_dir / DEPLOYMENT_FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
     def start_nodes(self) -> None:
         """Start the gateways and all clients."""
@@ -119,7 +116,7 @@ class Tree:
         certificates = self._certificates(edge)
         facts: dict[str, str | int] = {
             "edge-id": edge,
-            "spool": str(self.run_dir / "edges" / edge),
+            "spool": str(self.run_dir / EDGES / edge),
             "superlink": self.addresses[edge],
             "root-certificates": str(certificates or ""),
         }
@@ -130,7 +127,7 @@ class Tree:
         index = int(client.rpartition("-")[2])
         facts: dict[str, str | int] = {
             "partition-id": index,
-            "state-dir": str(self.run_dir / "clients" / client),
+            "state-dir": str(self.run_dir / CLIENTS / client),
             "turns-dir": str(self.folder / "turns"),
             "turns": self.config.runtime.parallel_clients,
         }

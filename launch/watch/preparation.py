@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.events import Draw, Pretrain
 
 MODELS, IMAGES = "local models", "auxiliary images"
 
@@ -40,17 +40,16 @@ class Preparation:
         """Whether the last image was drawn."""
         return self.images is not None and self.images.done == self.images.total
 
-    def event(self, entry: Entry) -> str | None:
-        """Take in a ``pretrain`` or ``draw`` event; return the line that it is worth: two for each client."""
-        done, total, client = entry["done"], entry["total"], entry["peer"]
-        if entry["event"] == "pretrain":
-            self.models = Count(done, total, f"waiting for {client}")
-            return f"waiting for the local model of {client}, {done + 1} of {total}"
-        self.images = Count(done, total, f"of {client}")
+    def take(self, event: Pretrain | Draw) -> str | None:
+        """Take in an event; return the line that it is worth: two for each client."""
+        if isinstance(event, Pretrain):
+            self.models = Count(event.done, event.total, f"waiting for {event.peer}")
+            return f"waiting for the local model of {event.peer}, {event.done + 1} of {event.total}"
+        self.images = Count(event.done, event.total, f"of {event.peer}")
         if self.models is not None:
             self.models = self.models._replace(info="")
-        if entry["left"]:
+        if event.left:
             return None
         if self.models is not None:
             self.models = self.models._replace(done=self.models.done + 1)
-        return f"auxiliary images {done}/{total}, those of {client} are drawn"
+        return f"auxiliary images {event.done}/{event.total}, those of {event.peer} are drawn"

@@ -22,6 +22,7 @@ from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.errors import FedPhDError
 from fedphd.common.keeping.private_files import write_private
 from fedphd.common.network import UNet
+from fedphd.common.run.events import Draw
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
@@ -184,7 +185,7 @@ class AuxiliarySet:
         total = self.config.correction.images
         done = total - sum(chunk.count for chunk in self._missing)
         left = sum(chunk.count for chunk in self._missing if chunk.client == client)
-        self.ledger.event("draw", tier="root", node="root", peer=client, done=done, total=total, left=left)
+        self.ledger.write(Draw(peer=client, done=done, total=total, left=left))
 
 
 def _run_id(config: Config) -> str:

@@ -11,6 +11,7 @@ from fedphd.common.config import Config
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.errors import SettingError
 from fedphd.common.network.packing import PackedModel, pack
+from fedphd.common.run.events import Correct
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.training.compute import pick_device, to_device
 from fedphd.common.training.diffusion import Diffusion
@@ -77,8 +78,8 @@ class Correction:
             except FloatingPointError as error:
                 advice = f"the model of round {root_round} diverges when it is fine-tuned ({error}); use a smaller one"
                 raise SettingError("correction.lr", settings.lr, advice) from error
-        facts = {"steps": result.steps, "loss": result.loss, "seconds": round(result.seconds, 3)}
-        self.ledger.event("correct", tier="root", node="root", round=root_round, **facts)
+        seconds = round(result.seconds, 3)
+        self.ledger.write(Correct(round=root_round, steps=result.steps, loss=result.loss, seconds=seconds))
         return pack(unet.state_dict())
 
     @cached_property

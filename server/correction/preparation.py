@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from fedphd.common.network.packing import PackedModel
+from fedphd.common.run.events import Pretrain
 from fedphd.server.correction.auxiliary import AuxiliarySet
 from fedphd.server.pruning_schedule import load_unet
 
@@ -22,5 +23,5 @@ def prepare(auxiliary: AuxiliarySet, fetch: Callable[[str], PackedModel]) -> Non
     missing = auxiliary.missing()
     for index, client in enumerate(missing):
         done = total - len(missing) + index
-        auxiliary.ledger.event("pretrain", tier="root", node="root", peer=client, done=done, total=total)
+        auxiliary.ledger.write(Pretrain(peer=client, done=done, total=total))
         auxiliary.draw_from(client, load_unet(auxiliary.config, fetch(client)))

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from fedphd.common.config.topology import client_id, edge_ids, homes, members
 from fedphd.common.errors import FedPhDError, SettingError
-from fedphd.common.run.ledger import JsonLines, Ledger, read_lines
+from fedphd.common.run.events import Fail, Refuse
+from fedphd.common.run.json_lines import JsonLines, read_lines
+from fedphd.common.run.ledger import Ledger
 from fedphd.common.training.seeding import derive_seed, numpy_rng
 
 # --- seeding ----------------------------------------------------------------------------------------
@@ -72,11 +74,20 @@ def test_a_flat_topology_has_one_edge_within_the_root() -> None:
 
 def test_events_are_lines_in_their_order(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "new" / "ledger.jsonl")
-    ledger.event("send", tier="edge", node="edge-0", peer="client-1", bytes=12)
-    ledger.event("lost", tier="root", node="root", reason='two\nlines and "quotes" é')
+    ledger.write(Refuse(round=1, edge_round=None, peer="client-1", reason="not finite"), "edge-0")
+    ledger.write(Fail(reason='two\nlines and "quotes" é'))
     first, second = read_lines(ledger.path)
     assert isinstance(first.pop("time"), float)
-    assert first == {"event": "send", "tier": "edge", "node": "edge-0", "peer": "client-1", "bytes": 12}
+    assert first == {
+        "event": "refuse",
+        "tier": "edge",
+        "node": "edge-0",
+        "round": 1,
+        "edge_round": None,  # as given; what was not given, as the task, is not there
+        "peer": "client-1",
+        "reason": "not finite",
+    }
+    assert (second["tier"], second["node"]) == ("root", "root")
     assert second["reason"] == 'two\nlines and "quotes" é'
     assert len(ledger.path.read_bytes().split(b"\n")) == 3
 

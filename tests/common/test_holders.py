@@ -14,7 +14,7 @@ from fedphd.common.config import Config, compose, to_run_config
 from fedphd.common.data import holder_data
 from fedphd.common.errors import SettingError
 from fedphd.common.flower.private import assume_task_identity
-from fedphd.common.run.ledger import read_lines
+from fedphd.common.run.json_lines import read_lines
 from fedphd.launch.preflight import check
 from fedphd.launch.runtimes.inprocess import in_process_grid
 from fedphd.server.simulation import simulate

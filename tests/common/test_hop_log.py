@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedphd.common.config import EXACT
+from fedphd.common.run.events import Accept, Lost, Send
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec import code
@@ -17,6 +18,7 @@ from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic, total
 
 MODEL = three_parts([1.0, 2.0, 3.0], [4.0], [5.0, 6.0])
 HALF = EXACT.model_copy(update={"kind": "float16"})
+WHERE = {"round": 1, "peer": "client-0"}
 COUNTS = st.builds(Traffic, *[st.integers(0, 2**40)] * 3)
 
 
@@ -54,8 +56,8 @@ def update() -> tuple[ClientUpdate, RecordDict]:
 
 
 def test_a_line_tells_who_what_and_how_much(ledger: Ledger) -> None:
-    log, (sent, content) = HopLog(ledger, "access", tier="edge", node="edge-3"), update()
-    counted = log.crossed("accept", content, sent.model, sent.control, round=3, peer="client-0", loss=None)
+    log, (sent, content) = HopLog(ledger, "access", "edge-3"), update()
+    counted = log.crossed(Accept, content, sent.model, sent.control, round=3, peer="client-0", loss=None)
     assert counted == Traffic(1, 12, 12 + 24)
     assert events(ledger) == [
         {
@@ -81,16 +83,16 @@ def test_encoded_bytes_are_all_bytes_that_flower_counts(ledger: Ledger) -> None:
 
 def test_the_structure_is_the_sent_models(ledger: Ledger) -> None:
     """... not that of the control variates, which may hold fewer parts."""
-    log = HopLog(ledger, "access", tier="edge", node="edge-0")
-    log.crossed("send", RecordDict(), exact(MODEL), exact(packed(1.0)))
-    log.crossed("send", RecordDict(), None)
+    log = HopLog(ledger, "access", "edge-0")
+    log.crossed(Send, RecordDict(), exact(MODEL), exact(packed(1.0)), **WHERE)
+    log.crossed(Send, RecordDict(), None, **WHERE)
     assert [event["structure"] for event in events(ledger)] == [MODEL.structure.id, None]
 
 
 def test_facts_of_the_caller_come_before_the_counted_ones(ledger: Ledger) -> None:
     """Images are no model: the caller counts their bytes."""
-    log = HopLog(ledger, "access", tier="edge", node="edge-0")
-    counted = log.crossed("accept", RecordDict({"x": ConfigRecord({"y": 1})}), payload_bytes=640)
+    log = HopLog(ledger, "access", "edge-0")
+    counted = log.crossed(Accept, RecordDict({"x": ConfigRecord({"y": 1})}), **WHERE, payload_bytes=640)
     [event] = events(ledger)
     assert (counted, event["payload_bytes"], event["parameters"]) == (Traffic(1, 0, 0), 640, 0)
 
@@ -101,9 +103,9 @@ def test_facts_of_the_caller_come_before_the_counted_ones(ledger: Ledger) -> Non
 def test_without_an_edge_tier_nothing_crosses_the_backbone(
     ledger: Ledger, exists: bool, counted: Traffic, encodes: bool
 ) -> None:
-    log = HopLog(ledger, "backbone", tier="root", node="root", exists=exists)
+    log = HopLog(ledger, "backbone", exists=exists)
     _, content = update()
-    assert log.crossed("send", content, exact(MODEL), peer="edge-0") == counted == log.count(exact(MODEL))
+    assert log.crossed(Send, content, exact(MODEL), round=1, peer="edge-0") == counted == log.count(exact(MODEL))
     [event] = events(ledger)
     assert (event["parameters"], event["payload_bytes"]) == (counted.parameters, counted.bytes)
     assert (event["encoded_bytes"] > 0) is encodes
@@ -111,6 +113,7 @@ def test_without_an_edge_tier_nothing_crosses_the_backbone(
 
 
 def test_other_events_have_no_counts(ledger: Ledger) -> None:
-    HopLog(ledger, "access", tier="edge", node="edge-0").event("lost", peer="client-1", reason="away")
-    assert events(ledger) == [{"event": "lost", "tier": "edge", "node": "edge-0", "peer": "client-1", "reason": "away"}]
+    HopLog(ledger, "access", "edge-0").write(Lost(round=1, peer="client-1", reason="away"))
+    told = {"event": "lost", "tier": "edge", "node": "edge-0", "round": 1, "peer": "client-1", "reason": "away"}
+    assert events(ledger) == [told]
     json.dumps(events(ledger), allow_nan=False)

@@ -13,7 +13,7 @@ from typing import Self
 import psutil
 
 from fedphd.common.config import Config, compose
-from fedphd.common.run.ledger import Entry, read_lines
+from fedphd.common.run.json_lines import JsonObject, read_lines
 from fedphd.launch.runtimes.inprocess import in_process_grid
 from fedphd.launch.runtimes.processes import Tree
 from fedphd.launch.runtimes.supervisor import Supervisor
@@ -80,7 +80,7 @@ class Deployment:
             assert time.monotonic() < deadline, "it did not happen"
             time.sleep(0.05)
 
-    def events(self, name: str, node: str = "root") -> list[Entry]:
+    def events(self, name: str, node: str = "root") -> list[JsonObject]:
         """Read a node's own ledger, in which its events stand at once."""
         ledgers = [self.run_dir / "ledger.jsonl"]
         if node != "root":

@@ -12,7 +12,7 @@ from flwr.app import Message
 
 from fedphd.common.config import compose
 from fedphd.common.flower.grids import BaseGrid
-from fedphd.common.run.ledger import Entry, read_lines
+from fedphd.common.run.json_lines import JsonObject, read_lines
 from fedphd.common.wire.messages import LOCAL
 from fedphd.launch.runtimes.inprocess import in_process_grid
 from fedphd.server.errands import ErrandError
@@ -51,7 +51,7 @@ def run(run_dir: Path, *overrides: str) -> GlobalState:
     return simulate(in_process_grid(config, run_dir), config, run_dir)
 
 
-def events(run_dir: Path, *names: str) -> list[Entry]:
+def events(run_dir: Path, *names: str) -> list[JsonObject]:
     return [entry for entry in read_lines(run_dir / "ledger.jsonl") if entry["event"] in names]
 
 

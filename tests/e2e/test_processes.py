@@ -12,7 +12,7 @@ import pytest
 from small_deployment import PATIENCE, SMALL, Deployment, deployment, in_process
 
 from fedphd.common.flower.control import Control
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.json_lines import JsonObject
 from fedphd.launch.deploy.commands import supernode
 from fedphd.launch.deploy.keys import make_keys
 from fedphd.launch.runtimes.superlink import free_ports
@@ -57,7 +57,7 @@ def completed_run(control: Control) -> dict[str, Any]:
         time.sleep(0.5)
 
 
-def assert_same_bytes(events: list[Entry], hop: str, runs: list[dict[str, dict[str, int]]]) -> None:
+def assert_same_bytes(events: list[JsonObject], hop: str, runs: list[dict[str, dict[str, int]]]) -> None:
     """Compare both directions of a hop with what the Fleet API counted, to 2 %."""
     for kind, direction in (("send", "outbound-bytes"), ("accept", "inbound-bytes")):
         counted = sum(event["encoded_bytes"] for event in events if (event["event"], event["hop"]) == (kind, hop))

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 
 from fedphd.common.config import Config, compose
 from fedphd.common.errors import SettingError
-from fedphd.common.run.ledger import read_lines
-from fedphd.common.run.run_dir import sole_writer
+from fedphd.common.run.json_lines import read_lines
+from fedphd.common.run.sole_writer import sole_writer
 from fedphd.launch.runtimes.inprocess import in_process_grid
 from fedphd.server.simulation import simulate
 

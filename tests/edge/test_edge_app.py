@@ -13,7 +13,9 @@ from small_edge import files, model_of, order, two, update_of
 import fedphd.edge.app
 import fedphd.edge.spool
 from fedphd.common.config import to_run_config
-from fedphd.common.run.ledger import read_lines
+from fedphd.common.run.events import Accept, Aggregate, Register, Send
+from fedphd.common.run.json_lines import read_lines
+from fedphd.common.run.ledger import Entry, read_entry
 from fedphd.common.wire.messages import DRAW, REGISTER, TRAIN, Errand, Roster
 from fedphd.common.wire.parts import SHARED
 from fedphd.edge.app import app
@@ -48,9 +50,9 @@ def test_each_event_travels_to_the_root_once_and_stays_here(folder: Path) -> Non
         told = Roster.read(ask(spool, REGISTER, RecordDict())).events
         told += update_of(ask(spool, TRAIN, order(BOTH, BOTH))).events
         told += update_of(ask(spool, TRAIN, order(BOTH, first=6, root_round=4))).events
-    assert [{**event, "tier": "edge", "node": "edge-0"} for event in told] == list(read_lines(edge_tier.ledger.path))
-    kinds = Counter(event["event"] for event in told)
-    assert kinds == {"register": 1, "send": 6, "accept": 6, "aggregate": 3}
+    kept = [entry for line in read_lines(edge_tier.ledger.path) if (entry := read_entry(line))]
+    assert [Entry("edge", "edge-0", event) for event in told] == kept
+    assert Counter(map(type, told)) == {Register: 1, Send: 6, Accept: 6, Aggregate: 3}
 
 
 def test_an_order_that_fails_is_told_and_the_edge_serves_on(folder: Path) -> None:

@@ -10,6 +10,7 @@ from served_edge import ServedEdge, ask, failure
 from small_edge import model_of, order, two, update_of
 
 import fedphd.edge.app
+from fedphd.common.run.events import Accept, Aggregate, Restart, Send
 from fedphd.common.wire.messages import TRAIN, ClientUpdate, TrainOrder
 from fedphd.edge.app import serve
 from fedphd.edge.spool import Spool
@@ -70,12 +71,12 @@ def test_an_edge_that_is_killed_between_its_edge_rounds_goes_on_after_the_first(
     assert update.q == expected.q
     for one, other in zip(update.rounds, expected.rounds, strict=True):
         assert (one.clients, one.samples, one.loss) == (other.clients, other.samples, other.loss)
-    [restart] = [event for event in update.events if event["event"] == "restart"]
-    assert (restart["round"], restart["edge_round"]) == (3, 5)
-    for kind in ("send", "accept"):
-        told = [(event["edge_round"], event["peer"]) for event in update.events if event["event"] == kind]
+    [restart] = [event for event in update.events if isinstance(event, Restart)]
+    assert (restart.round, restart.edge_round) == (3, 5)
+    for kind in (Send, Accept):
+        told = [(event.edge_round, event.peer) for event in update.events if isinstance(event, kind)]
         assert told == [(4, "client-0"), (4, "client-1"), (5, "client-0"), (5, "client-1")]
-    assert [event["edge_round"] for event in update.events if event["event"] == "aggregate"] == [4, 5]
+    assert [event.edge_round for event in update.events if isinstance(event, Aggregate)] == [4, 5]
 
 
 def test_an_edge_that_is_started_again_knows_its_clients(folder: Path) -> None:
@@ -107,7 +108,7 @@ def test_progress_that_cannot_be_used_is_worth_an_edge_round_not_a_failed_one(fo
         update = update_of(ask(spool, TRAIN, order(BOTH, BOTH)))
     assert model_of(update) == [8.0, 18.0]
     assert [edge_round for _, edge_round in clients.asked] == [4, 4, 5, 5]
-    assert "restart" not in {event["event"] for event in update.events}
+    assert Restart not in {type(event) for event in update.events}
 
 
 def test_a_failed_order_that_comes_again_goes_on_after_the_edge_rounds_that_are_over(folder: Path) -> None:

@@ -10,12 +10,34 @@ from sklearn.datasets import load_digits
 
 from fedphd.common.config import compose, to_yaml
 from fedphd.common.network.structure import Structure
-from fedphd.common.run.ledger import JsonLines, Ledger
+from fedphd.common.run.events import (
+    Accept,
+    Aggregate,
+    Checkpoint,
+    Commit,
+    Evaluate,
+    Event,
+    Plan,
+    Prune,
+    Register,
+    Send,
+    Start,
+)
+from fedphd.common.run.json_lines import JsonLines
+from fedphd.common.run.ledger import Ledger
 from fedphd.common.training.seeding import numpy_rng
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic
 
 CLASSES = [str(digit) for digit in range(10)]
 DENSE, PRUNED = 100_000, 56_250  # parameters
+
+
+def metrics_line(root_round: int, **facts: object) -> dict[str, object]:
+    """Make a line of metrics that has all it must have."""
+    lanes = {f"{lane}_{what}": 0 for lane in LANES for what in ("messages", "parameters", "bytes")}
+    model = {"phase": "sparse", "parameters": 440_000, "macs": 8_000_000, "structure": "a" * 16}
+    trained = {"edge_rounds": 2 * root_round, "loss": 0.3, "clients": 3, "samples": 550}
+    return {"round": root_round, **trained, **model, **lanes, "seconds": 8.3, "elapsed": 10.0 * root_round} | facts
 
 
 @dataclass
@@ -48,15 +70,12 @@ class RunWriter:
         overrides += ["method=fedavg"] if self.prune_after is None else [f"structure.sparse_rounds={self.prune_after}"]
         (self.folder / "config.yaml").write_text(to_yaml(compose(overrides)))
         for edge in self.edge_names:
-            self.ledger.event("register", tier="edge", node=edge, clients=self.clients)
+            self.ledger.write(Register(clients=self.clients), edge)
         clients = {client: {"counts": self.counts[client], "homes": self.edge_names} for client in self.clients}
         (self.folder / "partition.json").write_text(json.dumps({"class_names": CLASSES, "clients": clients}))
         frame = {"rounds": self.planned, "edge_rounds": self.edge_rounds, "clients": 10, "edges": len(self.edge_names)}
-        self.root("start", run="fedphd", **frame)
+        self.ledger.write(Start(run="fedphd", **frame))
         self.record(0, loss=None, clients=0, samples=0)
-
-    def root(self, event: str, **facts: object) -> None:
-        self.ledger.event(event, tier="root", node="root", **facts)
 
     def parameters(self, root_round: int) -> int:
         """Parameters of the model that travels in a root round."""
@@ -73,67 +92,72 @@ class RunWriter:
             plan.append({edge: [] for edge in self.edge_names})
             for client, edge in homes:
                 plan[-1][self.edge_names[edge]].append(client)
-        self.root("plan", round=root_round, assignment=plan)
+        self.ledger.write(Plan(round=root_round, assignment=plan))
         samples = dict.fromkeys(self.edge_names, 0)
         loss = 0.5 / (1 + root_round)
         for edge in self.edge_names:
-            self.message("send", "root", root_round, None, edge, "backbone")
+            self.message(Send, None, root_round, None, edge, "backbone")
         for index, assignment in enumerate(plan):
             for edge, clients in assignment.items():
                 where = (edge, root_round, (root_round - 1) * self.edge_rounds + index)
                 for client in clients:
-                    self.message("send", *where, client, "access")
+                    self.message(Send, *where, client, "access")
                 for client in clients:
-                    self.message("accept", *where, client, "access", samples=150, loss=loss, seconds=0.2)
+                    self.message(Accept, *where, client, "access", samples=150, loss=loss, seconds=0.2)
                 if clients:
                     samples[edge] += 150 * len(clients)
                     facts = {"samples": 150 * len(clients), "loss": loss, "seconds": 0.5}
-                    self.ledger.event(
-                        "aggregate",
-                        tier="edge",
-                        node=edge,
-                        round=root_round,
-                        edge_round=where[2],
-                        clients=clients,
-                        **facts,
-                    )
+                    averaged = Aggregate(round=root_round, edge_round=where[2], clients=clients, **facts)
+                    self.ledger.write(averaged, edge)
         for edge in self.edge_names:
             facts = {"samples": samples[edge], "loss": loss, "seconds": 1.0}
-            self.message("accept", "root", root_round, None, edge, "backbone", **facts)
+            self.message(Accept, None, root_round, None, edge, "backbone", **facts)
         total = sum(samples.values())
-        self.root(
-            "commit",
-            round=root_round,
-            edges=self.edge_names,
-            loss=loss,
-            structure=self.structure(root_round),
-            weights={edge: round(samples[edge] / total, 6) for edge in self.edge_names},
-            homogeneity={edge: round(1.9 - 0.01 * index, 6) for index, edge in enumerate(self.edge_names)},
+        self.ledger.write(
+            Commit(
+                round=root_round,
+                edges=self.edge_names,
+                loss=loss,
+                structure=self.structure(root_round),
+                weights={edge: round(samples[edge] / total, 6) for edge in self.edge_names},
+                homogeneity={edge: round(1.9 - 0.01 * index, 6) for index, edge in enumerate(self.edge_names)},
+            )
         )
         if root_round == self.prune_after:
             self.prune(root_round)
         self.record(root_round, loss=loss, clients=10, samples=total)
 
-    def message(self, event: str, node: str, root_round: int, edge_round: int | None, peer: str, hop: str, **facts):
+    def message(
+        self,
+        kind: type[Event],
+        teller: str | None,
+        root_round: int,
+        edge_round: int | None,
+        peer: str,
+        hop: str,
+        **facts: object,
+    ) -> None:
+        """Write that a message crossed a hop, as the edge `teller` tells it, or the root."""
         parameters = 0 if hop == "backbone" and self.edges == 0 else self.parameters(root_round)
         bytes_ = 4 * parameters
-        self.traffic[f"{hop}_{'down' if event == 'send' else 'up'}"] += Traffic(int(bytes_ > 0), parameters, bytes_)
+        self.traffic[f"{hop}_{'down' if kind is Send else 'up'}"] += Traffic(int(bytes_ > 0), parameters, bytes_)
         traffic = {"hop": hop, "parameters": parameters, "payload_bytes": bytes_}
         traffic["encoded_bytes"] = bytes_ + 2000 * (bytes_ > 0)
         where = {"round": root_round, "edge_round": edge_round, "peer": peer, "structure": self.structure(root_round)}
-        self.ledger.event(event, tier="root" if node == "root" else "edge", node=node, **where, **traffic, **facts)
+        self.ledger.write(kind(**where, **traffic, **facts), teller)
 
     def prune(self, root_round: int) -> None:
-        self.root(
-            "prune",
-            round=root_round,
-            ratio=0.25,
-            parameters_before=DENSE,
-            parameters_after=PRUNED,
-            macs_before=8_000_000,
-            macs_after=4_400_000,
-            structure_before=self.structure(root_round),
-            structure_after=self.structure(root_round + 1),
+        self.ledger.write(
+            Prune(
+                round=root_round,
+                ratio=0.25,
+                parameters_before=DENSE,
+                parameters_after=PRUNED,
+                macs_before=8_000_000,
+                macs_after=4_400_000,
+                structure_before=self.structure(root_round),
+                structure_after=self.structure(root_round + 1),
+            )
         )
 
     def record(self, root_round: int, **facts: object) -> None:
@@ -145,7 +169,7 @@ class RunWriter:
             quality |= {f"class_share/{name}": 0.19 if name == "0" else 0.09 for name in CLASSES}
             quality["evaluation_seconds"] = 1.5
             self.grid(root_round)
-            self.root("evaluate", round=root_round, **quality)
+            self.ledger.write(Evaluate(round=root_round, **quality))
         self.metrics.write(
             round=root_round,
             edge_rounds=root_round * self.edge_rounds,
@@ -159,7 +183,7 @@ class RunWriter:
             elapsed=10.0 * (root_round + 1),
             **quality,
         )
-        self.root("checkpoint", round=root_round)
+        self.ledger.write(Checkpoint(round=root_round))
 
     def grid(self, root_round: int) -> None:
         """Draw real digits under noise that fades over the rounds, as a grid of 10 x 10."""

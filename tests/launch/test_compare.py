@@ -18,6 +18,7 @@ import yaml
 from run_writer import RunWriter
 
 from fedphd.common.errors import SettingError
+from fedphd.common.run.events import Fail, Finish
 from fedphd.launch.commands import COMMANDS
 from fedphd.launch.compare.comparison import Comparison, compare
 from fedphd.launch.compare.folders import find_runs, short_names
@@ -47,7 +48,7 @@ def write_run(
     for root_round in range(1, rounds + 1):
         writer.round(root_round)
     if rounds == 4:
-        writer.root("finish", seconds=60.0, model="0" * 64)
+        writer.ledger.write(Finish(seconds=60.0, model="0" * 64))
 
     def scale(line: dict[str, Any]) -> None:
         if "fd_classifier" in line:
@@ -120,7 +121,7 @@ def test_does_not_look_into_run_folders(tmp_path: Path) -> None:
 def test_run_that_failed_before_its_first_metrics_is_found(tmp_path: Path) -> None:
     failed = write_run(tmp_path / "failed", rounds=0)
     (failed / "metrics.jsonl").unlink()
-    RunWriter(failed).root("fail", reason="TimeoutError:\nno client")
+    RunWriter(failed).ledger.write(Fail(reason="TimeoutError:\nno client"))
     write_run(tmp_path / "run")
     assert compare([tmp_path]).left_out == [("failed", "failed after round 0 of 4: TimeoutError: no client")]
 

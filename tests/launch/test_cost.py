@@ -14,7 +14,7 @@ import pytest
 from fedphd.common.config import CodecConfig, Config, compose
 from fedphd.common.errors import RegistrationError, SettingError
 from fedphd.common.network.structure import Structure
-from fedphd.common.run.ledger import read_lines
+from fedphd.common.run.json_lines import read_lines
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic, total
 from fedphd.launch.commands import COMMANDS
 from fedphd.launch.cost.estimate import Estimate, estimate

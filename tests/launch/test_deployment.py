@@ -15,12 +15,14 @@ from fedphd.common.config.load import RUN_DIR_KEY, RUN_ID_KEY
 from fedphd.common.errors import FedPhDError, SettingError
 from fedphd.common.flower.control import Control, ControlError
 from fedphd.common.flower.home import FlowerHome
+from fedphd.common.run.events import Event, Fail, Finish, Plan
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.run.run_dir import CHECKPOINTS
+from fedphd.common.run.run_folder import CHECKPOINTS
 from fedphd.launch.preflight import check
 from fedphd.launch.runtimes.deployment import ATTEMPTS, run, submit_and_follow
 from fedphd.launch.runtimes.following import END_TIMEOUT, STATUS_EVERY, Follower, RunLostError
 
+FINISH = Finish(seconds=1.0, model="0" * 64)
 RUNNING, COMPLETED, FAILED = "running", "finished:completed", "finished:failed"
 
 
@@ -76,8 +78,8 @@ def ledger(run_dir: Path) -> Ledger:
     return Ledger(run_dir / "ledger.jsonl")
 
 
-def tell(ledger: Ledger, event: str, **facts: object) -> Callable[[], None]:
-    return lambda: ledger.event(event, tier="root", node="root", **facts)
+def tell(ledger: Ledger, event: Event) -> Callable[[], None]:
+    return lambda: ledger.write(event)
 
 
 def ignore() -> None:
@@ -89,8 +91,8 @@ def ignore() -> None:
 
 def test_a_run_is_followed_to_its_end(clock: EventfulClock, ledger: Ledger, run_dir: Path) -> None:
     superlink, looks = Superlink(), []
-    clock.at(1.0, tell(ledger, "commit", round=1))
-    clock.at(50.0, tell(ledger, "finish"))
+    clock.at(1.0, tell(ledger, Plan(round=1, assignment=[])))
+    clock.at(50.0, tell(ledger, FINISH))
     clock.at(52.0, superlink.become(COMPLETED))
     Follower(run_dir).wait(superlink, "1", lambda: looks.append(None))
     assert 52.0 <= clock.seconds < 54.0  # not before Flower has marked it
@@ -99,7 +101,7 @@ def test_a_run_is_followed_to_its_end(clock: EventfulClock, ledger: Ledger, run_
 
 def test_flower_is_asked_seldom(clock: EventfulClock, ledger: Ledger, run_dir: Path) -> None:
     superlink = Superlink()
-    clock.at(10 * STATUS_EVERY, tell(ledger, "finish"))
+    clock.at(10 * STATUS_EVERY, tell(ledger, FINISH))
     clock.at(10 * STATUS_EVERY, superlink.become(COMPLETED))
     Follower(run_dir).wait(superlink, "1", ignore)
     assert superlink.asked <= 11
@@ -108,13 +110,13 @@ def test_flower_is_asked_seldom(clock: EventfulClock, ledger: Ledger, run_dir: P
 def test_a_run_that_flower_never_marks_is_over_all_the_same(
     clock: EventfulClock, ledger: Ledger, run_dir: Path
 ) -> None:
-    clock.at(5.0, tell(ledger, "finish"))
+    clock.at(5.0, tell(ledger, FINISH))
     Follower(run_dir).wait(Superlink(), "1", ignore)
     assert clock.seconds == pytest.approx(5.0 + END_TIMEOUT, abs=1.0)
 
 
 def test_a_failed_run_says_why(clock: EventfulClock, ledger: Ledger, run_dir: Path) -> None:
-    clock.at(5.0, tell(ledger, "fail", reason="root round 3: 1 of 2 edges"))
+    clock.at(5.0, tell(ledger, Fail(reason="root round 3: 1 of 2 edges")))
     with pytest.raises(FedPhDError, match="the run failed: root round 3: 1 of 2 edges") as caught:
         Follower(run_dir).wait(Superlink(), "1", ignore)
     assert not isinstance(caught.value, RunLostError)
@@ -133,7 +135,7 @@ def test_an_end_that_is_told_while_flower_is_asked_counts(clock: EventfulClock, 
     class Slow(Superlink):
         def run(self, run_id: str) -> dict[str, object]:
             if self.asked == 0:
-                tell(ledger, "finish")()
+                tell(ledger, FINISH)()
             return super().run(run_id)
 
     Follower(run_dir).wait(Slow(COMPLETED), "1", ignore)
@@ -144,18 +146,18 @@ def test_a_superlink_that_is_being_restarted_has_lost_nothing(
 ) -> None:
     superlink = Superlink(None)
     clock.at(100.0, superlink.become(RUNNING))
-    clock.at(200.0, tell(ledger, "finish"))
+    clock.at(200.0, tell(ledger, FINISH))
     clock.at(200.0, superlink.become(COMPLETED))
     Follower(run_dir).wait(superlink, "1", ignore)
     assert clock.seconds >= 200.0
 
 
 def test_earlier_endings_of_a_resumed_run_do_not_count(clock: EventfulClock, ledger: Ledger, run_dir: Path) -> None:
-    tell(ledger, "fail", reason="long ago")()
-    tell(ledger, "finish")()
+    tell(ledger, Fail(reason="long ago"))()
+    tell(ledger, FINISH)()
     follower = Follower(run_dir)
     superlink = Superlink()
-    clock.at(40.0, tell(ledger, "finish"))
+    clock.at(40.0, tell(ledger, FINISH))
     clock.at(40.0, superlink.become(COMPLETED))
     follower.wait(superlink, "1", ignore)
     assert clock.seconds >= 40.0
@@ -208,7 +210,7 @@ def lost_after(root_round: int) -> Callable[[Ledger, Path], None]:
 
 
 def finished(ledger: Ledger, _run_dir: Path) -> None:
-    tell(ledger, "finish")()
+    tell(ledger, FINISH)()
 
 
 @pytest.fixture
@@ -272,7 +274,7 @@ def test_a_run_that_comes_further_is_not_given_up(
 def test_a_run_that_failed_is_not_submitted_again(
     clock: EventfulClock, home: FlowerHome, run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = Runs(monkeypatch, run_dir, lambda ledger, _run_dir: tell(ledger, "fail", reason="no disk")())
+    runs = Runs(monkeypatch, run_dir, lambda ledger, _run_dir: tell(ledger, Fail(reason="no disk"))())
     with pytest.raises(FedPhDError, match="the run failed: no disk"):
         submit_and_follow(home, small_config(), run_dir)
     assert len(runs.submitted) == 1

@@ -1,5 +1,6 @@
 """`import fedphd`: what it offers, that it is quick, and the example of docs/python.md."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import small_config
+from run_writer import metrics_line
 
 import fedphd
 from fedphd.common.config import to_yaml
 from fedphd.common.network.packing import pack
-from fedphd.common.run.run_dir import CHECKPOINTS
+from fedphd.common.run.run_folder import CHECKPOINTS
 from fedphd.server import checkpoint
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "python.md"
@@ -89,7 +91,8 @@ def test_train_refuses_what_the_command_would(names: dict[str, Any], tmp_path: P
 def test_a_resumed_run_counts_each_round_once(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(to_yaml(small_config()))
     lines = [(0, 3.0), (1, 2.0), (2, 1.5), (3, 1.0), (2, 1.25)]
-    (tmp_path / "metrics.jsonl").write_text("".join(f'{{"round": {one}, "loss": {loss}}}\n' for one, loss in lines))
+    written = (json.dumps(metrics_line(one, loss=loss)) for one, loss in lines)
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{line}\n" for line in written))
     run = fedphd.read_run(tmp_path)
     assert [(line["round"], line["loss"]) for line in run.metrics] == [(0, 3.0), (1, 2.0), (2, 1.25)]
     assert run.checkpoints == ()

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from run_writer import RunWriter
 
+from fedphd.common.run.events import Correct, Fail, Finish, Lost, Plan, Refuse, Resume
 from fedphd.common.run.ledger import Ledger
 from fedphd.launch.report import write_report
-from fedphd.launch.report.run_folder import RunFolder
+from fedphd.launch.report.recorded_run import RecordedRun
 
 FILES = ["config.yaml", "partition.json", "metrics.jsonl", "ledger.jsonl", "samples/round_0012.png"]
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
@@ -69,7 +70,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     writer.start()
     for root_round in range(1, 13):
         writer.round(root_round)
-    writer.root("finish", seconds=130.0, model="0" * 64)
+    writer.ledger.write(Finish(seconds=130.0, model="0" * 64))
     return writer.folder
 
 
@@ -164,10 +165,11 @@ def test_events_to_look_at_are_escaped(tmp_path: Path) -> None:
     writer.start()
     writer.round(1)
     assert "no update was refused or lost" in Page(write_report(tmp_path).read_text()).words
-    where = {"tier": "edge", "node": "edge-1", "round": 2, "edge_round": 3}
-    writer.ledger.event("refuse", **where, peer="client-4", reason="<script>alert(1)</script> is\nnot finite")
-    writer.ledger.event("lost", **where, peer="client-5", reason="error 3: no node")
-    writer.root("fail", reason="QuorumError: edge-1: 1 of 5")
+    where = {"round": 2, "edge_round": 3}
+    refused = Refuse(**where, peer="client-4", reason="<script>alert(1)</script> is\nnot finite")
+    writer.ledger.write(refused, "edge-1")
+    writer.ledger.write(Lost(**where, peer="client-5", reason="error 3: no node"), "edge-1")
+    writer.ledger.write(Fail(reason="QuorumError: edge-1: 1 of 5"))
     text = write_report(tmp_path).read_text()
     assert "<script>" not in text
     words = Page(text).words
@@ -195,7 +197,7 @@ def corrected(folder: Path, kind: str, *rounds: int) -> RunWriter:
     writer.start(f"correction={kind}", *(["correction.window=2"] if kind == "once" else []))
     for root_round in range(1, 4):
         if root_round in rounds:
-            writer.root("correct", round=root_round, steps=200, loss=0.125, seconds=4.0)
+            writer.ledger.write(Correct(round=root_round, steps=200, loss=0.125, seconds=4.0))
         writer.round(root_round)
     return writer
 
@@ -215,9 +217,9 @@ def test_corrections_are_told(tmp_path: Path) -> None:
 
 def test_correction_that_a_resume_took_back_does_not_count(tmp_path: Path) -> None:
     writer = corrected(tmp_path, "once", 2)
-    assert list(RunFolder.read(tmp_path).ledger.corrections) == [2]
-    writer.root("resume", round=1)
-    assert list(RunFolder.read(tmp_path).ledger.corrections) == []
+    assert list(RecordedRun.read(tmp_path).history.corrections) == [2]
+    writer.ledger.write(Resume(round=1))
+    assert list(RecordedRun.read(tmp_path).history.corrections) == []
 
 
 def test_resumed_run_counts_each_round_once(tmp_path: Path) -> None:
@@ -225,14 +227,14 @@ def test_resumed_run_counts_each_round_once(tmp_path: Path) -> None:
     writer.start()
     for root_round in (1, 2, 3):
         writer.round(root_round)
-    writer.root("resume", round=1)
-    run = RunFolder.read(tmp_path)
-    assert (list(run.ledger.commits), list(run.ledger.prunings), run.ledger.status) == ([1], [], "running")
+    writer.ledger.write(Resume(round=1))
+    run = RecordedRun.read(tmp_path)
+    assert (list(run.history.commits), list(run.history.prunings), run.status) == ([1], [], "running")
     writer.round(2)
-    run = RunFolder.read(tmp_path)
-    assert [line["round"] for line in run.metrics] == [0, 1, 2]
-    assert (list(run.ledger.plans), list(run.ledger.prunings)) == ([1, 2], [2])
-    assert [event["event"] for event in run.ledger.incidents] == ["resume"]
+    run = RecordedRun.read(tmp_path)
+    assert [line.round for line in run.metrics] == [0, 1, 2]
+    assert (list(run.history.plans), list(run.history.prunings)) == ([1, 2], [2])
+    assert [type(entry.event) for entry in run.history.incidents] == [Resume]
 
 
 def test_measure_that_was_changed_at_a_resume(tmp_path: Path) -> None:
@@ -242,8 +244,8 @@ def test_measure_that_was_changed_at_a_resume(tmp_path: Path) -> None:
     text = writer.metrics.path.read_text()
     writer.metrics.path.write_text(text.replace("fd_classifier", "fd_mobilenet"))
     writer.round(2)
-    run = RunFolder.read(tmp_path)
-    assert [line["round"] for line in run.evaluations] == [2]
+    run = RecordedRun.read(tmp_path)
+    assert [line.round for line in run.evaluations] == [2]
     assert "Fréchet distance (fd_classifier) 133 after round 2" in Page(write_report(tmp_path).read_text()).words
 
 
@@ -265,7 +267,7 @@ def test_many_clients_and_rounds_stay_small(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
     for root_round in range(1, 1001):
         assignment = [{"edge-0": [names[root_round % 120]]}]
-        ledger.event("plan", tier="root", node="root", round=root_round, assignment=assignment)
+        ledger.write(Plan(round=root_round, assignment=assignment))
     path = write_report(tmp_path)
     assert "One edge round in 3 is shown." in Page(path.read_text()).words
     assert path.stat().st_size < 1_000_000
@@ -294,7 +296,7 @@ def test_torn_files_still_give_a_page(finished: Path, tmp_path: Path, torn: list
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: int(0.6 * len(whole))])
     Page(write_report(tmp_path).read_text())
-    assert set(RunFolder.read(tmp_path).grids) == {0, 4, 8} | ({12} if FILES[-1] not in torn else set())
+    assert set(RecordedRun.read(tmp_path).grids) == {0, 4, 8} | ({12} if FILES[-1] not in torn else set())
 
 
 def test_line_that_a_killed_process_left_torn_is_skipped(tmp_path: Path) -> None:
@@ -302,7 +304,7 @@ def test_line_that_a_killed_process_left_torn_is_skipped(tmp_path: Path) -> None
     writer.start()
     with (tmp_path / "ledger.jsonl").open("a") as file:
         file.write('{"time": 1.0, "event": "pl')
-    writer.root("fail", reason="swallowed with the torn line before it")
-    writer.root("resume", round=0)
-    assert RunFolder.read(tmp_path).ledger.status == "running"
-    assert len(RunFolder.read(tmp_path).ledger.incidents) == 1
+    writer.ledger.write(Fail(reason="swallowed with the torn line before it"))
+    writer.ledger.write(Resume(round=0))
+    assert RecordedRun.read(tmp_path).status == "running"
+    assert len(RecordedRun.read(tmp_path).history.incidents) == 1

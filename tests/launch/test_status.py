@@ -16,18 +16,37 @@ from typing import Any
 import pytest
 from helpers import small_config
 from rich.console import Console
+from run_writer import metrics_line
 
 from fedphd.common.config import to_yaml
 from fedphd.common.errors import SettingError
-from fedphd.common.run.ledger import JsonLines, Ledger
+from fedphd.common.run.events import (
+    Accept,
+    Commit,
+    Event,
+    Fail,
+    Finish,
+    Lost,
+    Plan,
+    Refuse,
+    Register,
+    Resend,
+    Resume,
+    Send,
+    Start,
+)
+from fedphd.common.run.json_lines import JsonLines
+from fedphd.common.run.ledger import Entry, Ledger
 from fedphd.launch.commands import COMMANDS
 from fedphd.launch.deploy.keys import make_keys
-from fedphd.launch.watch.status.folder import RunFolder, Traffic, read_run_folder
 from fedphd.launch.watch.status.picture import picture
+from fedphd.launch.watch.status.standing import Bytes, Standing
 from fedphd.launch.watch.status.superlinks import Answer, FlowerNode, FlowerRun, SuperLink, ask
 from fedphd.launch.watch.status.table import show
 
 T0 = 1_795_237_700.0  # seconds since the epoch: when the runs of these tests began
+FRAME = {"run": "fedavg", "rounds": 3, "edge_rounds": 1, "clients": 4, "edges": 2}
+COUNTED = {"parameters": 1, "payload_bytes": 4, "structure": "a"}
 NAMES = {"client-0": "70", "client-1": "71", "client-2": "72", "client-3": "73"}
 
 
@@ -42,51 +61,52 @@ class Run:
         config = small_config("rounds=3", "topology.edge_rounds=1", *overrides)
         (folder / "config.yaml").write_text(to_yaml(config))
 
-    def write(self, event: str, tier: str, node: str, **facts: object) -> None:
+    def write(self, kind: type[Event], edge: str | None = None, **facts: object) -> None:
         self.now += 1
-        self.ledger.take({"time": self.now, "event": event, "tier": tier, "node": node, **facts})
+        self.ledger.write(kind(time=self.now, **facts), edge)
 
-    def root(self, event: str, **facts: object) -> None:
-        self.write(event, "root", "root", **facts)
+    def backbone(self, kind: type[Event], number: int, edge: str, size: int) -> None:
+        self.write(kind, round=number, edge_round=None, peer=edge, hop="backbone", encoded_bytes=size, **COUNTED)
 
-    def backbone(self, event: str, number: int, edge: str, size: int) -> None:
-        self.root(event, round=number, edge_round=None, peer=edge, hop="backbone", encoded_bytes=size)
-
-    def access(self, event: str, number: int, edge: str, client: str, size: int) -> None:
-        facts = {"round": number, "edge_round": number - 1, "peer": client, "hop": "access", "encoded_bytes": size}
-        self.write(event, "edge", edge, **facts)
+    def access(self, kind: type[Event], number: int, edge: str, client: str, size: int, **facts: object) -> None:
+        where = {"round": number, "edge_round": number - 1, "peer": client, "hop": "access"}
+        self.write(kind, edge, **where, encoded_bytes=size, **COUNTED, **facts)
 
     def start(self) -> None:
-        self.write("register", "edge", "edge-0", clients=["client-0", "client-1", "client-2", "client-3"])
-        self.write("register", "edge", "edge-1", clients=["client-0", "client-1", "client-2", "client-3"])
-        self.root("start", run="fedavg", rounds=3, edge_rounds=1, clients=4, edges=2)
+        self.write(Register, "edge-0", clients=["client-0", "client-1", "client-2", "client-3"])
+        self.write(Register, "edge-1", clients=["client-0", "client-1", "client-2", "client-3"])
+        self.write(Start, **FRAME)
         self.record(0, None)
 
     def plan(self, number: int) -> None:
-        self.root("plan", round=number, assignment=[{"edge-0": ["client-0", "client-1"], "edge-1": ["client-2"]}])
+        self.write(Plan, round=number, assignment=[{"edge-0": ["client-0", "client-1"], "edge-1": ["client-2"]}])
+
+    def commit(self, number: int, loss: float) -> None:
+        self.write(Commit, round=number, loss=loss, edges=["edge-0"], structure="a", weights={}, homogeneity={})
 
     def edge_round(self, number: int) -> None:
         """Write what edge-0 tells of its round: one client is sent its order twice, another answers garbage."""
-        self.access("send", number, "edge-0", "client-0", 1_000)
-        self.access("send", number, "edge-0", "client-1", 1_000)
-        self.write("resend", "edge", "edge-0", peer="client-3", reason="a question without a model")
-        self.access("resend", number, "edge-0", "client-1", 1_000)
-        self.access("accept", number, "edge-0", "client-0", 1_100)
-        self.write("refuse", "edge", "edge-0", round=number, edge_round=0, peer="client-1", reason="not finite")
+        self.access(Send, number, "edge-0", "client-0", 1_000)
+        self.access(Send, number, "edge-0", "client-1", 1_000)
+        self.write(Resend, "edge-0", peer="client-3", reason="a question without a model")
+        self.access(Resend, number, "edge-0", "client-1", 1_000, reason="away")
+        self.access(Accept, number, "edge-0", "client-0", 1_100)
+        self.write(Refuse, "edge-0", round=number, edge_round=0, peer="client-1", reason="not finite")
 
     def round(self, number: int) -> None:
         """Write a whole root round, in which edge-1 is lost."""
         self.plan(number)
-        self.backbone("send", number, "edge-0", 5_000)
-        self.backbone("send", number, "edge-1", 5_000)
+        self.backbone(Send, number, "edge-0", 5_000)
+        self.backbone(Send, number, "edge-1", 5_000)
         self.edge_round(number)
-        self.backbone("accept", number, "edge-0", 6_000)
-        self.root("lost", round=number, edge_round=None, peer="edge-1", reason="error 3")
-        self.root("commit", round=number, loss=0.5 / number)
+        self.backbone(Accept, number, "edge-0", 6_000)
+        self.write(Lost, round=number, edge_round=None, peer="edge-1", reason="error 3")
+        self.commit(number, 0.5 / number)
         self.record(number, 0.5 / number)
 
     def record(self, number: int, loss: float | None, **more: object) -> None:
-        self.metrics.write(round=number, phase="sparse" if number < 2 else "pruned", loss=loss, **more)
+        line = metrics_line(number, phase="sparse" if number < 2 else "pruned", loss=loss)
+        self.metrics.write(**line | more)
 
 
 @pytest.fixture
@@ -214,31 +234,31 @@ def test_what_is_being_done_follows_the_ledger(run: Run) -> None:
     told: list[tuple[str, str]] = []
 
     def look() -> None:
-        folder = read_run_folder(run.folder)
-        told.append((folder.state, folder.doing))
+        folder = Standing.read(run.folder)
+        told.append((folder.history.state, folder.doing))
 
     look()
-    run.root("start", run="fedavg", rounds=3, edge_rounds=1, clients=4, edges=2)
+    run.write(Start, **FRAME)
     look()
     run.record(0, None)
     look()
     run.plan(1)
     look()
-    run.backbone("accept", 1, "edge-1", 1)
+    run.backbone(Accept, 1, "edge-1", 1)
     look()
-    run.root("lost", round=1, edge_round=None, peer="edge-0", reason="error 3")
+    run.write(Lost, round=1, edge_round=None, peer="edge-0", reason="error 3")
     look()
-    run.root("commit", round=1, loss=0.5)
+    run.commit(1, 0.5)
     look()
     run.record(1, 0.5)
     look()
-    run.root("fail", reason="too\nfew edges")
+    run.write(Fail, reason="too\nfew edges")
     look()
-    run.root("resume", round=1)
+    run.write(Resume, round=1)
     look()
-    run.root("start", run="fedavg", rounds=1, edge_rounds=1, clients=4, edges=2)
+    run.write(Start, **FRAME | {"rounds": 1})
     look()
-    run.root("finish", seconds=724.0)
+    run.write(Finish, seconds=724.0, model="0" * 64)
     look()
     assert told == [
         ("starting", "edges and clients register"),
@@ -260,20 +280,20 @@ def test_bytes_by_hop_tier_and_node(run: Run) -> None:
     run.start()
     run.round(1)
     run.round(2)
-    folder = read_run_folder(run.folder)
+    folder = Standing.read(run.folder)
     # Each round: two orders of 5000 down the backbone, one answer of 6000 up; three orders of 1000 down the access
     # hop, one of them a resend, and one update of 1100 up. What was refused or lost does not count.
-    assert folder.total(hop="backbone") == folder.total(tier="root") == Traffic(20_000, 12_000)
-    assert folder.total(hop="access") == folder.total(tier="edge-0") == Traffic(6_000, 2_200)
-    assert folder.total(tier="root", node="edge-1") == Traffic(10_000, 0)
-    assert folder.total(tier="edge-0", node="client-1") == Traffic(4_000, 0)
-    assert folder.total(tier="edge-1") == Traffic(0, 0)
+    assert folder.total(hop="backbone") == folder.total(tier="root") == Bytes(20_000, 12_000)
+    assert folder.total(hop="access") == folder.total(tier="edge-0") == Bytes(6_000, 2_200)
+    assert folder.total(tier="root", node="edge-1") == Bytes(10_000, 0)
+    assert folder.total(tier="edge-0", node="client-1") == Bytes(4_000, 0)
+    assert folder.total(tier="edge-1") == Bytes(0, 0)
 
 
 def test_last_heard_is_what_came_from_a_node_not_what_was_sent_to_it(run: Run) -> None:
     run.start()  # events at T0 + 1, 2, 3
     run.round(1)  # plan 4, send 5 and 6, edge-0's six events 7 to 12, accept 13, lost 14, commit 15
-    folder = read_run_folder(run.folder)
+    folder = Standing.read(run.folder)
     heard = {key: (one.event, one.time - T0, one.round) for key, one in folder.heard.items()}
     assert heard["", "root"] == ("commit", 15, 1)
     assert heard["root", "edge-0"] == ("accept", 13, 1)
@@ -289,11 +309,11 @@ def test_metrics_of_rounds_that_a_resume_took_back_do_not_count(run: Run) -> Non
     run.start()
     run.round(1)
     run.round(2)
-    run.root("resume", round=1)
-    run.root("start", run="fedavg", rounds=3, edge_rounds=1, clients=4, edges=2)
+    run.write(Resume, round=1)
+    run.write(Start, **FRAME)
     run.plan(2)
-    folder = read_run_folder(run.folder)
-    assert (folder.round, folder.committed, folder.metrics["round"]) == (2, 1, 1)
+    folder = Standing.read(run.folder)
+    assert (folder.history.round, folder.history.committed, list(folder.history.metrics)) == (2, 1, [0, 1])
     assert folder.doing == "root round 2 is trained, waiting for edge-0, edge-1"
 
 
@@ -409,13 +429,13 @@ def test_one_tier_of_a_deployment(run: Run, superlinks: SuperLinks, status: Ask)
         status(run.folder, "--tier", "edge-7")
 
 
-@pytest.mark.parametrize("last", [None, "finish", "fail"])
+@pytest.mark.parametrize("last", [None, Finish(seconds=1.0, model="0" * 64), Fail(reason="quorum")])
 def test_a_run_is_lost_if_flower_ended_it_before_it_told_its_end(
-    run: Run, superlinks: SuperLinks, status: Ask, last: str | None
+    run: Run, superlinks: SuperLinks, status: Ask, last: Event | None
 ) -> None:
     run.start()
     if last is not None:
-        run.root(last, seconds=1.0, reason="quorum")
+        run.ledger.write(last)
     address = superlinks.start([], [flower_run("9", T0, T0 + 60, 1, 1, "finished:failed")])
     told = status(run.folder, "--superlink", address, "--insecure")
     assert told["run"]["lost"] is (last is None)
@@ -541,8 +561,8 @@ def test_deployment_facts_that_cannot_be_read(run: Run) -> None:
 
 
 def test_names_that_are_not_ours_cannot_steer_the_terminal(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.take({"time": T0, "event": "fail", "tier": "root", "node": "root", "reason": "[red]no\x1b[31m"})
+    folder = Standing(tmp_path)
+    folder.take(Entry("root", "root", Fail(time=T0, reason="[red]no\x1b[31m")))
     link = SuperLink("root", "h:1", names={"[bold]edge\x1b[2J": "1"})
     run = FlowerRun("1", "app", "finished:failed", T0, T0, 0, 0)
     stream = io.StringIO()

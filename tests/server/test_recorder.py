@@ -10,7 +10,8 @@ from helpers import events, packed, small_config
 
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import pack
-from fedphd.common.run.ledger import Ledger, read_lines
+from fedphd.common.run.json_lines import read_lines
+from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.links import Reference
 from fedphd.common.wire.messages import Drawing
 from fedphd.common.wire.traffic import Traffic

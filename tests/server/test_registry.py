@@ -16,7 +16,9 @@ from fedphd.common.config import TopologyConfig
 from fedphd.common.errors import RegistrationError
 from fedphd.common.flower.grids import BaseGrid
 from fedphd.common.flower.private import set_message_id
-from fedphd.common.run.ledger import Ledger, read_lines
+from fedphd.common.run.events import Register as Registered
+from fedphd.common.run.json_lines import read_lines
+from fedphd.common.run.ledger import Entry, Ledger, read_entry
 from fedphd.common.wire.messages import Profile, Roster
 from fedphd.server.registry import register
 
@@ -120,9 +122,9 @@ def test_unsound_rosters_are_told(ledger: Ledger) -> None:
 
 
 def test_what_edges_noted_while_they_registered_comes_into_the_roots_ledger(ledger: Ledger) -> None:
-    noted = {"time": 12.5, "event": "register", "clients": ["client-0", "client-1"]}
+    noted = Registered(time=12.5, clients=["client-0", "client-1"])
     register(RosterGrid(Roster("edge-0", [A, B], [noted]), Roster("edge-1", [B, C])), topology(), ledger)
-    assert list(read_lines(ledger.path)) == [{**noted, "tier": "edge", "node": "edge-0"}]
+    assert [read_entry(line) for line in read_lines(ledger.path)] == [Entry("edge", "edge-0", noted)]
 
 
 def test_an_edge_that_comes_late_is_waited_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from typing import Self
 from flwr.app import ConfigRecord, RecordDict
 
 from fedphd.common.network.lineage import NO_PRUNING, Lineage
-from fedphd.common.run.events import write_events
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.events import Event
+from fedphd.common.run.forwarding import write_events
 from fedphd.common.wire import records
 from fedphd.common.wire.codec import CodedModel
 from fedphd.common.wire.links import Download
@@ -118,7 +118,7 @@ class Gathered:
     clients: list[str]
     down: Traffic
     up: Traffic
-    events: list[Entry] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     @property
     def sender(self) -> str:

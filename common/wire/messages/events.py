@@ -2,13 +2,13 @@
 
 from flwr.app import ConfigRecord
 
-from fedphd.common.run import events
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run import forwarding
+from fedphd.common.run.events import Event
 from fedphd.common.wire import records
 from fedphd.common.wire.records import MessageError
 
 
-def read_events(record: ConfigRecord) -> list[Entry]:
+def read_events(record: ConfigRecord) -> list[Event]:
     """Read and check the entry ``events``.
 
     Raises
@@ -17,6 +17,6 @@ def read_events(record: ConfigRecord) -> list[Entry]:
         If an event is of an unknown kind, or has an entry of a wrong type.
     """
     try:
-        return events.read_events(records.text(record, "events"))
+        return forwarding.read_events(records.text(record, "events"))
     except ValueError as error:
         raise MessageError(str(error)) from None

@@ -6,8 +6,8 @@ from typing import Self
 
 from flwr.app import ConfigRecord, RecordDict
 
-from fedphd.common.run.events import write_events
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.events import Event
+from fedphd.common.run.forwarding import write_events
 from fedphd.common.wire import records
 from fedphd.common.wire.messages.events import read_events
 from fedphd.common.wire.records import MessageError
@@ -60,7 +60,7 @@ class Roster:
 
     edge: str
     profiles: list[Profile]
-    events: list[Entry] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     def write(self) -> RecordDict:
         """Lay out for the wire."""

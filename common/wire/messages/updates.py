@@ -8,8 +8,8 @@ from typing import Self
 from flwr.app import ConfigRecord, RecordDict
 
 from fedphd.common.network.structure import Structure
-from fedphd.common.run.events import write_events
-from fedphd.common.run.ledger import Entry
+from fedphd.common.run.events import Event
+from fedphd.common.run.forwarding import write_events
 from fedphd.common.wire import records
 from fedphd.common.wire.codec import CodedModel
 from fedphd.common.wire.messages.events import read_events
@@ -141,7 +141,7 @@ class EdgeUpdate:
         q_e: label distribution of all images trained on in the root round.
     rounds : list[EdgeRound]
         One entry for each edge round.
-    events : list[Entry]
+    events : list[Event]
         Events of the edge's own ledger, where it has one.
     control : CodedModel or None
         The sum of its clients' changes of control variates (SCAFFOLD).
@@ -152,7 +152,7 @@ class EdgeUpdate:
     root_round: int
     q: list[float]
     rounds: list[EdgeRound] = field(default_factory=list)
-    events: list[Entry] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     control: CodedModel | None = None
 
     @property

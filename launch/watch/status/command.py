@@ -14,10 +14,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from rich.console import Console
 
 from fedphd.common.errors import SettingError
+from fedphd.common.run.run_folder import CONFIG, DEPLOYMENT_FACTS, LEDGER, RunFolder
 from fedphd.launch.deploy.keys import CA, ROOT
-from fedphd.launch.runtimes.processes import FACTS
-from fedphd.launch.watch.status.folder import CONFIG, LEDGER, is_run_folder, read_config, read_run_folder
 from fedphd.launch.watch.status.picture import picture
+from fedphd.launch.watch.status.standing import Standing, read_config
 from fedphd.launch.watch.status.superlinks import SuperLink, ask_all
 from fedphd.launch.watch.status.table import show
 
@@ -45,7 +45,7 @@ class Facts(BaseModel):
 
 
 def print_status(given: Namespace) -> None:
-    """Print where a deployment stands, as tables or as JSON (launch/watch/status/structure.py says what is in it).
+    """Print where a deployment stands, as tables or as JSON (launch/watch/status/schema.py says what is in it).
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def print_status(given: Namespace) -> None:
         advice = f"there is no run folder in ./{RUNS}; name one, or --superlink HOST:PORT"
         raise SettingError("RUN_DIR", None, advice)
     answers = ask_all(superlinks)
-    status = picture(read_run_folder(run_dir) if run_dir else None, superlinks, answers, time.time())
+    status = picture(Standing.read(run_dir) if run_dir else None, superlinks, answers, time.time())
     if given.json:
         print(json.dumps(asdict(status), indent=2))
     else:
@@ -75,18 +75,18 @@ def _run_dir(given: Namespace) -> Path | None:
     """Find the run folder; an edge has none of its own."""
     if given.run_dir is not None:
         path = Path(given.run_dir).expanduser().absolute()
-        if not is_run_folder(path):
+        if not RunFolder(path).begun:
             raise SettingError("RUN_DIR", given.run_dir, f"is not a run folder: it has no {CONFIG}")
         return path
     if given.tier not in (None, ROOT):
         return None
     runs = Path(os.environ.get("FEDPHD_RUNS") or RUNS)
-    folders = [path for path in runs.glob("*") if is_run_folder(path)]
+    folders = [path for path in runs.glob("*") if RunFolder(path).begun]
     return max(folders, key=_changed).absolute() if folders else None
 
 
 def _changed(run_dir: Path) -> float:
-    files = [run_dir / name for name in (CONFIG, LEDGER, FACTS)]
+    files = [run_dir / name for name in (CONFIG, LEDGER, DEPLOYMENT_FACTS)]
     return max(file.stat().st_mtime for file in files if file.exists())
 
 
@@ -97,8 +97,8 @@ def _superlinks(given: Namespace, run_dir: Path | None) -> list[SuperLink]:
         return [SuperLink(tier, _address(given.superlink), _certificates(given), _names(given.nodes))]
     if run_dir is None:
         return []
-    if (run_dir / FACTS).exists():
-        return _of_facts(run_dir / FACTS, given.tier)
+    if (run_dir / DEPLOYMENT_FACTS).exists():
+        return _of_facts(run_dir / DEPLOYMENT_FACTS, given.tier)
     config = read_config(run_dir)
     if config is None or config.runtime.superlink is None or given.tier not in (None, ROOT):
         return []
@@ -110,7 +110,9 @@ def _of_facts(file: Path, tier: str | None) -> list[SuperLink]:
     try:
         facts = Facts.model_validate_json(file.read_bytes())
     except ValidationError:
-        raise SettingError("RUN_DIR", file.parent, f"{FACTS} cannot be read; name the SuperLink instead") from None
+        raise SettingError(
+            "RUN_DIR", file.parent, f"{DEPLOYMENT_FACTS} cannot be read; name the SuperLink instead"
+        ) from None
     if tier is not None and tier not in facts.superlinks:
         raise SettingError("--tier", tier, f"use one of {', '.join(facts.superlinks)}")
     certificates = Path(facts.certificates) if facts.certificates else None

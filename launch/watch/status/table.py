@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fedphd.common.run.figures import duration, one_line, size, three_digits
-from fedphd.launch.watch.state import DETAIL, GAP, NOTICE, SUMMARY, WARNING
-from fedphd.launch.watch.status.folder import Heard, Traffic
-from fedphd.launch.watch.status.structure import UNKNOWN, FlowerRunStatus, NodeStatus, RunStatus, Status, TierStatus
+from fedphd.launch.watch.notices import DETAIL, GAP, NOTICE, SUMMARY, WARNING
+from fedphd.launch.watch.status.schema import UNKNOWN, FlowerRunStatus, NodeStatus, RunStatus, Status, TierStatus
+from fedphd.launch.watch.status.standing import Bytes, Heard
 
 STYLES = {"online": NOTICE, "offline": WARNING, UNKNOWN: DETAIL, "running": NOTICE, "finished:failed": WARNING}
 DOWN, UP = "down", "up"
@@ -74,7 +74,7 @@ def _nodes(status: Status) -> Table:
             state = Text(node.status, STYLES.get(node.status, ""))
             row = [_name(node), Text(tier.tier), state, Text(_ago(node.since, status.time))]
             if status.run:
-                traffic = None if node.down is None or node.up is None else Traffic(node.down, node.up)
+                traffic = None if node.down is None or node.up is None else Bytes(node.down, node.up)
                 row += [*_bytes(traffic), Text(_heard(node.heard, status.time))]
             table.add_row(*row)
     return table
@@ -91,7 +91,7 @@ def _ways(whose: str) -> tuple[str, str]:
     return f"{whose} {DOWN}", f"{whose} {UP}"
 
 
-def _bytes(traffic: Traffic | None) -> tuple[Text, Text]:
+def _bytes(traffic: Bytes | None) -> tuple[Text, Text]:
     return (Text("-"), Text("-")) if traffic is None else (Text(size(traffic.down)), Text(size(traffic.up)))
 
 

@@ -10,10 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from run_writer import metrics_line
 
+from fedphd.common.run.events import (
+    Accept,
+    Aggregate,
+    Commit,
+    Correct,
+    Draw,
+    Finish,
+    Lost,
+    Plan,
+    Pretrain,
+    Prune,
+    Refuse,
+    Resume,
+    Start,
+)
 from fedphd.common.run.figures import duration, size, three_digits
-from fedphd.common.run.ledger import JsonLines, Ledger, Tail
-from fedphd.launch.watch.progress import Progress
+from fedphd.common.run.json_lines import JsonLines, Tail
+from fedphd.common.run.ledger import Entry, Ledger
+from fedphd.common.run.metrics import Metrics
+from fedphd.launch.watch.display import Display
 from fedphd.launch.watch.state import EdgeState, RunState
 
 
@@ -24,24 +42,21 @@ class Run:
         self.ledger = Ledger(folder / "ledger.jsonl")
         self.metrics = JsonLines(folder / "metrics.jsonl")
 
-    def root(self, event: str, **facts: object) -> None:
-        self.ledger.event(event, tier="root", node="root", **facts)
-
     def start(self, rounds: int = 40) -> None:
-        self.root("start", run="fedphd", rounds=rounds, edge_rounds=2, clients=3, edges=2)
+        self.ledger.write(Start(run="fedphd", rounds=rounds, edge_rounds=2, clients=3, edges=2))
         self.record(0, loss=None)
 
     def plan(self, number: int) -> None:
         rounds = [{"edge-0": ["client-0", "client-1"], "edge-1": ["client-2"]}, {"edge-0": ["client-2"], "edge-1": []}]
-        self.root("plan", round=number, assignment=rounds)
+        self.ledger.write(Plan(round=number, assignment=rounds))
 
-    def accept(self, edge: str, number: int, edge_round: int, client: str) -> None:
-        facts = {"round": number, "edge_round": edge_round, "peer": client, "hop": "access"}
-        self.ledger.event("accept", tier="edge", node=edge, **facts)
+    def accept(self, edge: str, number: int, edge_round: int | None, client: str) -> None:
+        counted = {"hop": "access", "parameters": 1, "payload_bytes": 4, "encoded_bytes": 9, "structure": None}
+        self.ledger.write(Accept(round=number, edge_round=edge_round, peer=client, **counted), edge)
 
     def aggregate(self, edge: str, number: int, edge_round: int, clients: list[str], samples: int, loss: float) -> None:
         facts = {"round": number, "edge_round": edge_round, "clients": clients, "samples": samples, "loss": loss}
-        self.ledger.event("aggregate", tier="edge", node=edge, **facts, seconds=1.0)
+        self.ledger.write(Aggregate(**facts, seconds=1.0), edge)
 
     def round(self, number: int, **metrics: object) -> None:
         """Write a whole root round."""
@@ -55,30 +70,31 @@ class Run:
             for client in clients:
                 self.accept(edge, number, edge_round, client)
             self.aggregate(edge, number, edge_round, clients, samples, loss)
-        self.root("commit", round=number, edges=["edge-0", "edge-1"], loss=0.3, weights={}, homogeneity={})
+        edges: dict[str, object] = {"edges": ["edge-0", "edge-1"], "weights": {}, "homogeneity": {}}
+        self.ledger.write(Commit(round=number, loss=0.3, structure="a" * 16, **edges))
         self.record(number, **metrics)
 
     def record(self, number: int, **metrics: object) -> None:
-        line: dict[str, object] = {"round": number, "phase": "sparse", "loss": 0.3, "parameters": 440_000}
-        line |= {"structure": "a" * 16, "seconds": 8.3, "elapsed": 10.0 * number}
         ways = {
             "access_down": 12_000_000,
             "access_up": 12_000_000,
             "backbone_down": 3_600_000,
             "backbone_up": 3_600_000,
         }
-        line |= {f"{way}_bytes": count * number for way, count in ways.items()}
-        self.metrics.write(**line | metrics)
+        sent = {f"{way}_bytes": count * number for way, count in ways.items()}
+        self.metrics.write(**metrics_line(number, **sent) | metrics)
 
     def pretrain(self, client: str, done: int) -> None:
-        self.root("pretrain", peer=client, done=done, total=2)
+        self.ledger.write(Pretrain(peer=client, done=done, total=2))
 
     def draw(self, client: str, done: int, left: int) -> None:
-        self.root("draw", peer=client, done=done, total=500, left=left)
+        self.ledger.write(Draw(peer=client, done=done, total=500, left=left))
 
     def prune(self, number: int) -> None:
         sizes = {"parameters_before": 701_345, "parameters_after": 399_673}
-        self.root("prune", round=number, ratio=0.25, **sizes, macs_before=16_000_000, macs_after=9_000_000)
+        sizes |= {"macs_before": 16_000_000, "macs_after": 9_000_000}
+        ids = {"structure_before": "a" * 16, "structure_after": "b" * 16}
+        self.ledger.write(Prune(round=number, ratio=0.25, **sizes, **ids))
 
 
 class Shown:
@@ -86,11 +102,11 @@ class Shown:
 
     def __init__(self, folder: Path, quiet: bool = False) -> None:
         self.stream = io.StringIO()
-        self.progress = Progress(folder, Console(file=self.stream, width=60), quiet)
+        self.display = Display(folder, Console(file=self.stream, width=60), quiet)
 
     def lines(self) -> list[str]:
         before = len(self.stream.getvalue())
-        self.progress.update()
+        self.display.update()
         return self.stream.getvalue()[before:].splitlines()
 
 
@@ -163,21 +179,24 @@ def test_edge_rounds_without_clients_are_over_at_once(plan: list[int], aggregate
 
 
 def test_time_left_follows_the_newest_rounds_and_a_pruning(tmp_path: Path) -> None:
-    state = RunState(rounds=12)
-    line = {"phase": "sparse", "loss": None, "parameters": 1, "seconds": 1.0}
-    line |= {f"{hop}_{way}_bytes": 0 for hop in ("access", "backbone") for way in ("down", "up")}
+    state = RunState()
+    state.take(Entry("root", "root", Start(run="fedphd", rounds=12, edge_rounds=2, clients=3, edges=2)))
+
+    def record(number: int, structure: str, elapsed: float) -> None:
+        state.take(Metrics(**metrics_line(number, structure=structure, elapsed=elapsed)))
+
     for number in range(9):
-        state.metrics(line | {"round": number, "structure": "dense", "elapsed": 10.0 * number})
-    assert state.pace == 10
+        record(number, "dense", 10.0 * number)
+    assert state.pace.seconds == 10
     # Round 9 is the first of the pruned model: 4 s, not the mean with the rounds before.
-    state.metrics(line | {"round": 9, "structure": "pruned", "elapsed": 84.0})
-    assert state.pace == 4
+    record(9, "pruned", 84.0)
+    assert state.pace.seconds == 4
     assert "12.0 s left" in state.info
     # Back at round 7, whose elapsed time says nothing of round 9's: the pace stays until two rounds are known.
-    state.metrics(line | {"round": 7, "structure": "dense", "elapsed": 500.0})
-    assert state.pace == 4
-    state.metrics(line | {"round": 8, "structure": "dense", "elapsed": 520.0})
-    assert state.pace == 20
+    record(7, "dense", 500.0)
+    assert state.pace.seconds == 4
+    record(8, "dense", 520.0)
+    assert state.pace.seconds == 20
 
 
 # --- lines ----------------------------------------------------------------------------------------
@@ -218,7 +237,7 @@ def test_local_models_and_the_images_drawn_from_them_are_told(tmp_path: Path) ->
 
 def test_correction_is_told(tmp_path: Path) -> None:
     shown, run = Shown(tmp_path), Run(tmp_path)
-    run.root("correct", round=12, steps=200, loss=0.12345, seconds=64.2)
+    run.ledger.write(Correct(round=12, steps=200, loss=0.12345, seconds=64.2))
     assert shown.lines() == ["root  round 12  corrected in 200 steps  loss 0.1235  1 min 4 s"]
 
 
@@ -227,7 +246,7 @@ def test_rounds_that_end_between_two_looks_keep_their_order(tmp_path: Path) -> N
     run.start(rounds=2)
     run.round(1)
     run.round(2)
-    run.root("finish", seconds=724.0)
+    run.ledger.write(Finish(seconds=724.0, model="0" * 64))
     lines = [line.split("  ")[:2] for line in shown.lines()]
     assert lines == [
         ["root", "round 0/2"],
@@ -240,14 +259,16 @@ def test_rounds_that_end_between_two_looks_keep_their_order(tmp_path: Path) -> N
 def test_prune_refuse_and_lost_are_told(tmp_path: Path) -> None:
     shown, run = Shown(tmp_path), Run(tmp_path)
     run.prune(8)
-    where = {"tier": "edge", "node": "edge-1", "round": 9, "edge_round": 17}
-    run.ledger.event("refuse", **where, peer="client-4", reason="[red]not\n\x1b[31mfinite")
-    run.root("lost", round=9, edge_round=None, peer="edge-0", reason="error 3")
+    refused = Refuse(round=9, edge_round=17, peer="client-4", reason="[red]not\n\x1b[31mfinite")
+    run.ledger.write(refused, "edge-1")
+    run.ledger.write(Lost(round=9, edge_round=None, peer="edge-0", reason="error 3"))
+    run.ledger.write(Lost(round=9, peer="client-1", task="draw", reason="error 5"), "edge-0")  # of no edge round
     assert shown.lines() == [
         # 9 / 16 = 0.5625, to three digits and even.
         "root  round 8  pruned at ratio 0.25  0.701 -> 0.400 M parameters  MACs x 0.562",
         "edge-1  round 9  edge round 17  refuse client-4: [red]not [31mfinite",
         "root  round 9  lost edge-0: error 3",
+        "edge-0  round 9  lost client-1: error 5",
     ]
 
 
@@ -255,7 +276,7 @@ def test_quiet_tells_only_what_went_wrong(tmp_path: Path) -> None:
     shown, run = Shown(tmp_path, quiet=True), Run(tmp_path)
     run.start()
     run.round(1)
-    run.root("lost", round=2, edge_round=None, peer="edge-0", reason="error 3")
+    run.ledger.write(Lost(round=2, edge_round=None, peer="edge-0", reason="error 3"))
     assert shown.lines() == ["root  round 2  lost edge-0: error 3"]
 
 
@@ -278,11 +299,11 @@ def test_resumed_run_goes_on_without_its_past(tmp_path: Path) -> None:
         run.round(number)
     shown = Shown(tmp_path)
     assert shown.lines() == []
-    assert shown.progress.state.round == 3
-    run.root("resume", round=2)
+    assert shown.display.state.round == 3
+    run.ledger.write(Resume(round=2))
     assert shown.lines() == ["root  resumed after round 2"]
-    assert shown.progress.state.round == 2
-    run.root("start", run="fedphd", rounds=40, edge_rounds=2, clients=3, edges=2)
+    assert shown.display.state.round == 2
+    run.ledger.write(Start(run="fedphd", rounds=40, edge_rounds=2, clients=3, edges=2))
     run.round(3)
     assert [line[:13] for line in shown.lines()] == ["edge-0  round", "edge-1  round", "root  round 3"]
 
@@ -308,7 +329,7 @@ def test_terminal_shows_where_every_tier_is(tmp_path: Path) -> None:
 def screen(folder: Path) -> dict[str, str]:
     """Show a run once on a terminal; return the bars by the first word of their names."""
     stream = io.StringIO()
-    Progress(folder, Console(file=stream, force_terminal=True, width=140, color_system=None)).watch(_set())
+    Display(folder, Console(file=stream, force_terminal=True, width=140, color_system=None)).watch(_set())
     text = re.sub(r"\x1b\[\??\d+[A-Za-z]", "", stream.getvalue())
     return {line.split()[0]: " ".join(line.split()) for line in text.splitlines() if line.strip()}
 
@@ -317,7 +338,7 @@ def test_terminal_shows_how_far_the_auxiliary_set_is(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.pretrain("client-0", 0)
     # A client's answer to its edge, which has no root round yet.
-    run.ledger.event("accept", tier="edge", node="edge-0", round=0, edge_round=None, peer="client-0", hop="access")
+    run.accept("edge-0", 0, None, "client-0")
     bars = screen(tmp_path)
     assert bars["local"].endswith("0/2 waiting for client-0")
     assert "auxiliary" not in bars
@@ -341,11 +362,11 @@ def test_terminal_shows_how_far_the_auxiliary_set_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["last image", "plan", "resume"])
 def test_bars_of_the_preparation_go_away(tmp_path: Path, end: str) -> None:
     run, stream = Run(tmp_path), io.StringIO()
-    progress = Progress(tmp_path, Console(file=stream, force_terminal=True, width=140))
+    display = Display(tmp_path, Console(file=stream, force_terminal=True, width=140))
     run.pretrain("client-0", 1)
     run.draw("client-0", 400, left=100)
-    progress.update()
-    assert [task.description for task in progress._bars.tasks] == ["local models", "auxiliary images", "root"]
+    display.update()
+    assert [task.description for task in display._bars.tasks] == ["local models", "auxiliary images", "root"]
     # A root that was killed after the last chunk was stored, but before it was told, has none to draw.
     match end:
         case "last image":
@@ -353,15 +374,15 @@ def test_bars_of_the_preparation_go_away(tmp_path: Path, end: str) -> None:
         case "plan":
             run.plan(1)
         case "resume":
-            run.root("resume", round=0)
-    progress.update()
-    assert "auxiliary images" not in [task.description for task in progress._bars.tasks]
-    assert "local models" not in [task.description for task in progress._bars.tasks]
+            run.ledger.write(Resume(round=0))
+    display.update()
+    assert "auxiliary images" not in [task.description for task in display._bars.tasks]
+    assert "local models" not in [task.description for task in display._bars.tasks]
 
 
 def test_pipe_gets_no_bars(tmp_path: Path) -> None:
     run, stream = Run(tmp_path), io.StringIO()
-    with Progress(tmp_path, Console(file=stream)):
+    with Display(tmp_path, Console(file=stream)):
         run.start()
         run.plan(1)
     # What was written before the block ended is shown, though the thread may not have looked before.
@@ -369,7 +390,7 @@ def test_pipe_gets_no_bars(tmp_path: Path) -> None:
 
 
 def test_with_block_does_not_hide_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), Progress(tmp_path, Console(file=io.StringIO())):
+    with pytest.raises(ZeroDivisionError), Display(tmp_path, Console(file=io.StringIO())):
         1 / 0  # noqa: B018
 
 

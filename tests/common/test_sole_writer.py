@@ -3,13 +3,14 @@ from pathlib import Path
 import pytest
 
 from fedphd.common.errors import SettingError
-from fedphd.common.run.run_dir import checkpoint_rounds, refuse_used, sole_writer
+from fedphd.common.run.run_folder import RunFolder
+from fedphd.common.run.sole_writer import refuse_used, sole_writer
 
 
 def test_rounds_are_numbers(tmp_path: Path) -> None:
     for name in ("round_9999", "round_10000", ".draft_10001"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
-    assert checkpoint_rounds(tmp_path) == [9999, 10000]
+    assert RunFolder(tmp_path).checkpoint_rounds() == [9999, 10000]
 
 
 def test_a_run_that_was_killed_in_its_first_checkpoint_may_start_again(tmp_path: Path) -> None:

@@ -6,17 +6,17 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
-from rich.progress import Progress as Bars
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from fedphd.common.run.ledger import Entry, Tail
+from fedphd.common.run.run_folder import RunFolder
+from fedphd.launch.watch.notices import WARNING, Line
 from fedphd.launch.watch.preparation import IMAGES, MODELS
-from fedphd.launch.watch.state import WARNING, Line, RunState
+from fedphd.launch.watch.state import RunState
 
 POLL = 0.25  # seconds between two looks at the files
 
 
-class Progress:
+class Display:
     """Shows a run's progress from its run folder; a `with` block does so in a thread of its own.
 
     Make it before the run starts: what the files already hold, from before a resume, is taken in
@@ -36,9 +36,8 @@ class Progress:
         self.console = console
         self.quiet = quiet
         self.state = RunState()
-        self._ledger = Tail(run_dir / "ledger.jsonl")
-        self._metrics = Tail(run_dir / "metrics.jsonl")
-        self._bars = Bars(
+        self._reader = RunFolder(run_dir).reader()
+        self._bars = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(30),
             MofNCompleteColumn(),
@@ -85,23 +84,8 @@ class Progress:
             self._move(name, edge.done, len(edge.plan), edge.info)
 
     def _read(self) -> list[Line]:
-        """Take in what is new, each round's metrics after its events."""
-        metrics = list(self._metrics.read())  # before the ledger, which tells of a round first
-        lines: list[Line] = []
-        for event in self._ledger.read():
-            if event["event"] == "plan":
-                lines += self._take(metrics, before=event["round"])
-            elif event["event"] == "finish":
-                lines += self._take(metrics)
-            lines += self.state.event(event)
-        return lines + self._take(metrics)
-
-    def _take(self, metrics: list[Entry], before: int | None = None) -> list[Line]:
-        """Take in and remove the leading lines of metrics, of rounds below `before` if it is given."""
-        lines = []
-        while metrics and (before is None or metrics[0]["round"] < before):
-            lines.append(self.state.metrics(metrics.pop(0)))
-        return lines
+        """Take in what is new."""
+        return [line for told in self._reader.read() for line in self.state.take(told)]
 
     def _move(self, name: str, done: int, total: int, info: str) -> None:
         if name in self._tasks:

@@ -7,15 +7,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fedphd.common.errors import SettingError
-
-AUXILIARY = "auxiliary"  # images that clients' local models drew
-CHECKPOINTS = "checkpoints"
-EDGES = "edges"  # what edges within the root's process keep
-SPOOL = "spool"  # takes updates that arrive before their turn; gone when the run ends
+from fedphd.common.run.run_folder import LOCK, RunFolder
 
 
 @contextmanager
-def sole_writer(run_dir: Path, name: str = ".lock") -> Iterator[None]:
+def sole_writer(run_dir: Path, name: str = LOCK) -> Iterator[None]:
     """Hold a lock of the run folder; it ends with the process, however that ends.
 
     Raises
@@ -34,12 +30,6 @@ def sole_writer(run_dir: Path, name: str = ".lock") -> Iterator[None]:
         lock.release()
 
 
-def checkpoint_rounds(run_dir: Path) -> list[int]:
-    """List the root rounds of which there are checkpoints, whole or damaged ones."""
-    folders = (run_dir / CHECKPOINTS).glob("round_[0-9]*")
-    return sorted(int(folder.name.removeprefix("round_")) for folder in folders)
-
-
 def refuse_used(run_dir: Path) -> None:
     """Refuse to start a new run where there is one already: its checkpoints would be mixed up.
 
@@ -48,6 +38,6 @@ def refuse_used(run_dir: Path) -> None:
     SettingError
         If the folder has checkpoints.
     """
-    if checkpoint_rounds(run_dir):
+    if RunFolder(run_dir).checkpoint_rounds():
         advice = f"already holds a run; go on with checkpoint.resume={run_dir}, or choose another folder"
         raise SettingError("hydra.run.dir", run_dir, advice)

@@ -7,7 +7,8 @@ keeps its name and meaning as long as `format` is 1.
 
 from dataclasses import dataclass
 
-from fedphd.launch.watch.status.folder import Heard, State, Traffic
+from fedphd.common.run.history import State
+from fedphd.launch.watch.status.standing import Bytes, Heard
 from fedphd.launch.watch.status.superlinks import FlowerRun
 
 FORMAT = 1
@@ -131,12 +132,12 @@ class TierStatus:
         Flower's runs, the newest first.
     nodes : list[NodeStatus]
         Its nodes: edges at the root, clients at an edge or at the root of a flat topology.
-    ledger : Traffic or None
+    ledger : Bytes or None
         Bytes through this SuperLink by the ledger; None without a run folder.
     as_of : float or None
         The time that `ledger`, and `heard` of clients, are of: an edge's newest event in the ledger, since an
         edge's events come when its root round ends.
-    flower : Traffic or None
+    flower : Bytes or None
         Bytes through this SuperLink by Flower: the runs that are counted. It is up to the moment.
     """
 
@@ -145,9 +146,9 @@ class TierStatus:
     error: str | None
     runs: list[FlowerRunStatus]
     nodes: list[NodeStatus]
-    ledger: Traffic | None
+    ledger: Bytes | None
     as_of: float | None
-    flower: Traffic | None
+    flower: Bytes | None
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Status:
         When this was put together.
     run : RunStatus or None
         The run; None without a run folder.
-    hops : dict[str, Traffic]
+    hops : dict[str, Bytes]
         Bytes by the ledger, of ``backbone`` (edges and root) and ``access`` (clients and edges); empty without a
         run folder.
     tiers : list[TierStatus]
@@ -172,5 +173,5 @@ class Status:
     format: int
     time: float
     run: RunStatus | None
-    hops: dict[str, Traffic]
+    hops: dict[str, Bytes]
     tiers: list[TierStatus]
