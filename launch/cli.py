@@ -53,9 +53,9 @@ def _dispatch(words: Sequence[str]) -> None:
         commands = (f"  {command.name:17}  {command.summary}" for command in COMMANDS.values())
         print(OVERVIEW.format(commands="\n".join(commands)))
     elif "--version" in words:
-        from fedphd import __version__
+        from importlib.metadata import version
 
-        print(f"fedphd {__version__}")
+        print(f"fedphd {version('fedphd')}")
     elif first and first[0] not in "-~" and "=" not in first:
         raise UsageError(f"{first}: there is no such command; {_advice(first)}")
     elif first in ("-sc", "--shell-completion"):
