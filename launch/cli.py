@@ -58,7 +58,7 @@ def _run(composed: DictConfig, run_dir: Path) -> None:
         with sole_writer(run_dir):
             pass  # free: the root's process takes the lock itself, since it may outlive this one
     train = _method("runtime._target_", config.runtime.target)
-    check_outlets(config, run_dir)
+    config = check_outlets(config, run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False)
     console.print(f"run folder {run_dir}", soft_wrap=True)

@@ -6,7 +6,7 @@ import torch
 
 from fedphd.common.config import Config, RuntimeConfig
 from fedphd.common.config.topology import client_id
-from fedphd.common.data import check_fits, check_there, holder_data, load
+from fedphd.common.data import check_fits, holder_data, load
 from fedphd.common.data.holders import ROOT
 from fedphd.common.data.partition import partition
 from fedphd.common.errors import SettingError
@@ -59,7 +59,7 @@ def _check_data(config: Config) -> None:
     own = config.partition.kind == "own"
     holders = [ROOT, *(clients if own and config.runtime.name != "deployment" else ())]
     for data in dict.fromkeys(holder_data(config, holder) for holder in holders):
-        check_there(data)
+        data.check_there()
         images = load(data, "train", config.seed)
         check_fits(images, config.model)
     if not own:
