@@ -7,8 +7,7 @@ from pathlib import Path
 
 from flwr.app import ArrayRecord, MetricRecord
 
-from fedphd.common.choices import Carried
-from fedphd.common.config import Config
+from fedphd.common.config import Config, TrackerConfig
 from fedphd.common.network.build import count
 from fedphd.common.run.ledger import JsonLines, Ledger
 from fedphd.common.run.run_dir import CHECKPOINTS
@@ -150,7 +149,8 @@ def check_outlets(config: Config, run_dir: Path) -> Config:
         tracker.check()
     options = {} if extractor is None else extractor.model_dump(mode="json", exclude={"kind"}, exclude_unset=True)
     carried = {
-        name: Carried.model_validate(one.model_dump(mode="json", exclude_unset=True)) for name, one in trackers.items()
+        name: TrackerConfig.model_validate(one.model_dump(mode="json", exclude_unset=True))
+        for name, one in trackers.items()
     }
     evaluation = config.evaluation.model_copy(update=options)
     return config.model_copy(update={"evaluation": evaluation, "tracking": carried})

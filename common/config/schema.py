@@ -5,7 +5,7 @@ its range and the checks that need more than one option.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -265,6 +265,12 @@ class CheckpointConfig(Section):
     resume: UserPath | None
 
 
+class TrackerConfig(Carried):
+    """Where metrics go in addition to `metrics.jsonl` (`conf/tracking/`); the root reads the tracker's options."""
+
+    affects: ClassVar[Affects] = Affects.NOTHING
+
+
 class RuntimeConfig(Section):
     """Where the tiers run (`conf/runtime/`)."""
 
@@ -308,7 +314,7 @@ class Config(Section):
     evaluation: EvaluationConfig
     privacy: PrivacyConfig
     checkpoint: CheckpointConfig
-    tracking: Annotated[dict[str, Carried], Affects.NOTHING] = {}  # each by a name of the user's choice
+    tracking: dict[str, TrackerConfig] = {}  # by names of the user's choice
     runtime: RuntimeConfig
     resources: ResourcesConfig
 

@@ -2,13 +2,17 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import BeforeValidator, PositiveInt, ValidationInfo
 
-from fedphd.common.choices import Choice, Choices
+from fedphd.common.choices import Affects, Choice, Choices
 from fedphd.common.data.images import ImageSet, Split
 from fedphd.common.errors import SettingError
+
+T = TypeVar("T")
+# An option that says which images there are: a model is trained on them, and measured beside them.
+WhichImages = Annotated[T, Affects.MODEL, Affects.MEASUREMENT]
 
 
 class DataSet(Choice):
@@ -22,7 +26,8 @@ class DataSet(Choice):
         Use only this many training images; None: all. `load` sees to that.
     """
 
-    limit: PositiveInt | None = None
+    kind: WhichImages[str]
+    limit: WhichImages[PositiveInt | None] = None
 
     @abstractmethod
     def read(self, split: Split, seed: int) -> ImageSet:

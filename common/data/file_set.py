@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from fedphd.common.data.data_set import DataSet, check_exists, given
+from fedphd.common.data.data_set import DataSet, WhichImages, check_exists, given
 from fedphd.common.data.images import Indices, Split
 from fedphd.common.errors import SettingError
 from fedphd.common.paths import UserPath
@@ -27,8 +27,8 @@ class FileSet(DataSet):
         What a holder's entry is called beyond the holder's name.
     """
 
-    path: Annotated[UserPath, given("the path of its images: data.path=/path/to/images")]
-    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    path: WhichImages[Annotated[UserPath, given("the path of its images: data.path=/path/to/images")]]
+    holdout: WhichImages[Annotated[float, Field(ge=0, lt=1)]] = 0.0
     suffix: ClassVar[str] = ""
 
     def at(self, path: Path) -> Self:

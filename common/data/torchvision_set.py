@@ -5,7 +5,6 @@ from typing import Annotated, Any, Self
 
 from fedphd.common.choices import Affects
 from fedphd.common.data.data_set import DataSet, check_exists, given
-from fedphd.common.data.images import Split
 from fedphd.common.errors import SettingError
 from fedphd.common.paths import UserPath
 
@@ -39,17 +38,17 @@ class TorchvisionSet(DataSet):
         if not self.download:
             check_exists("data.root", self.root)
 
-    def open(self, dataset: Any, split: Split, needed: str) -> Any:
+    def open(self, dataset: Any, needed: str, **options: object) -> Any:
         """Open a class of `torchvision.datasets`; the ways in which its files can be broken end in one kind of error.
 
         Parameters
         ----------
         dataset : type
             The class.
-        split : {"train", "holdout"}
-            Which images.
         needed : str
             What `root` must hold, for the error.
+        options : object
+            The class's own arguments, such as those that say which images.
 
         Raises
         ------
@@ -57,7 +56,7 @@ class TorchvisionSet(DataSet):
             If `root` does not hold it, or it cannot be downloaded.
         """
         try:
-            return dataset(str(self.root), train=split == "train", download=self.download)
+            return dataset(str(self.root), download=self.download, **options)
         except (RuntimeError, OSError, ValueError, TypeError, AssertionError, KeyError) as error:
             cause = str(error).split("\n")[0].split(". ")[0] or "a file of it is damaged"
             advice = f"must hold {needed} ({cause.rstrip('.')}); give their folder, or set data.download=true"

@@ -4,14 +4,14 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fedphd.common.choices import Carried
+from fedphd.common.config import TrackerConfig
 from fedphd.common.errors import FedPhDError, SettingError
 from fedphd.server.tracking.tracker import TRACKERS, Line, Tracker
 
 log = logging.getLogger(__name__)
 
 
-def read_trackers(tracking: Mapping[str, Carried]) -> dict[str, Tracker]:
+def read_trackers(tracking: Mapping[str, TrackerConfig]) -> dict[str, Tracker]:
     """Read the options of all trackers, by their names.
 
     Raises
@@ -27,7 +27,7 @@ class Trackers:
 
     Parameters
     ----------
-    tracking : Mapping[str, Carried]
+    tracking : Mapping[str, TrackerConfig]
         The trackers' options, by their names.
     run_dir : Path
         The run folder.
@@ -38,7 +38,7 @@ class Trackers:
         If one cannot be read or opened.
     """
 
-    def __init__(self, tracking: Mapping[str, Carried], run_dir: Path) -> None:
+    def __init__(self, tracking: Mapping[str, TrackerConfig], run_dir: Path) -> None:
         self._writers = {name: _open(name, one, run_dir) for name, one in read_trackers(tracking).items()}
         self._failed: set[str] = set()
 

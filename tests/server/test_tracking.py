@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from helpers import small_config
 
-from fedphd.common.choices import Carried
+from fedphd.common.config import TrackerConfig
 from fedphd.common.errors import SettingError
 from fedphd.server.recorder import check_outlets
 from fedphd.server.tracking import Trackers
@@ -46,8 +46,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     sys.modules.pop("own_trackers", None)
 
 
-def carried(**trackers: dict[str, object]) -> dict[str, Carried]:
-    return {name: Carried.model_validate(one) for name, one in trackers.items()}
+def carried(**trackers: dict[str, object]) -> dict[str, TrackerConfig]:
+    return {name: TrackerConfig.model_validate(one) for name, one in trackers.items()}
 
 
 def test_tensorboard_gets_each_number_of_a_line(tmp_path: Path) -> None:

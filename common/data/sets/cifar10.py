@@ -21,6 +21,7 @@ class CIFAR10(TorchvisionSet):
         """
         from torchvision import datasets  # noqa: PLC0415  (imports torch)
 
-        found = self.open(datasets.CIFAR10, split, "cifar-10-batches-py with its original files")
+        needed = "cifar-10-batches-py with its original files"
+        found = self.open(datasets.CIFAR10, needed, train=split == "train")
         pixels = np.ascontiguousarray(np.moveaxis(found.data, 3, 1))
         return ArrayImages(np.asarray(found.targets, np.int64), tuple(found.classes), (3, 32, 32), pixels)

@@ -21,6 +21,7 @@ class FashionMNIST(TorchvisionSet):
         """
         from torchvision import datasets  # noqa: PLC0415  (imports torch)
 
-        found = self.open(datasets.FashionMNIST, split, "FashionMNIST/raw with the four unzipped idx files")
+        needed = "FashionMNIST/raw with the four unzipped idx files"
+        found = self.open(datasets.FashionMNIST, needed, train=split == "train")
         pixels = found.data.numpy()[:, None]
         return ArrayImages(found.targets.numpy().astype(np.int64), tuple(found.classes), pixels.shape[1:], pixels)

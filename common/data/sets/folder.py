@@ -5,7 +5,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import PositiveInt
 
-from fedphd.common.data.data_set import DATA_SETS, given
+from fedphd.common.data.data_set import DATA_SETS, WhichImages, given
 from fedphd.common.data.file_set import FileSet
 from fedphd.common.data.images import FolderImages, Split
 
@@ -22,7 +22,7 @@ class Folder(FileSet):
         Allow subfolders without images.
     """
 
-    size: Annotated[PositiveInt, given("the side in pixels to which images are resized")]
+    size: WhichImages[Annotated[PositiveInt, given("the side in pixels to which images are resized")]]
     empty_classes: bool = False
 
     def of(self, holder: str) -> Self:
