@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fedphd.common.config import Config, DataConfig, PartitionConfig
-from fedphd.common.data import load
+from fedphd.common.config import Config, PartitionConfig
+from fedphd.common.data import DataSet, load
 from fedphd.common.data.partition import partition
 
 
@@ -26,7 +26,7 @@ def local_data(config: Config, index: int) -> LocalData:
 
 
 @lru_cache(maxsize=64)
-def _read(data: DataConfig, scheme: PartitionConfig, clients: int, seed: int, index: int) -> LocalData:
+def _read(data: DataSet, scheme: PartitionConfig, clients: int, seed: int, index: int) -> LocalData:
     images = load(data, "train", seed)
     classes = images.class_names
     if scheme.kind == "own":

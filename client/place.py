@@ -8,7 +8,7 @@ key               what
 ``partition-id``  its index; its part of the partition
 ``state-dir``     what it keeps, one folder for each run, and `latents` for all runs; shared by its
                   SuperNodes, one per home
-``data-path``     where its images are, instead of `data.path` or `data.root`, which are the root's
+``data-path``     where its images are; `data` says where the root's are
 ``turns-dir``     shared by the clients of a machine that take turns to train; by default below `state-dir`
 ``turns``         how many of them may train at once; by default one
 ================  ================================================================================
@@ -28,8 +28,6 @@ from fedphd.common.config.load import run_name
 from fedphd.common.config.topology import client_id
 from fedphd.common.data import holder_data
 from fedphd.common.run.logs import log_to
-
-PATHS = {"npz": "path", "folder": "path"}  # the setting that says where the images are; of other kinds, `root`
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,4 @@ class Place:
 def _config(run_config: tuple[tuple[str, object], ...], index: int, data_path: str) -> Config:
     config = from_run_config(dict(run_config))
     data = holder_data(config, client_id(index))
-    if data_path:
-        data = data.model_copy(update={PATHS.get(data.kind, "root"): Path(data_path)})
-    return config.model_copy(update={"data": data})
+    return config.model_copy(update={"data": data.at(Path(data_path)) if data_path else data})

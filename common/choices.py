@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from enum import Enum
 from importlib import import_module
+from inspect import isabstract
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -124,6 +125,8 @@ class Choices(Generic[C]):
         found = import_object(key, kind)
         if not (isinstance(found, type) and issubclass(found, self.base)):
             raise SettingError(key, kind, f"is no subclass of {self.base.__module__}.{self.base.__name__}")
+        if isabstract(found):
+            raise SettingError(key, kind, f"lacks {', '.join(sorted(found.__abstractmethods__))}")
         return found
 
     def read(self, tree: object, key: str | None = None) -> C:
@@ -198,7 +201,7 @@ def import_object(key: str, path: str) -> Any:
     module, _, attribute = path.partition(":")
     try:
         return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # a user's module may raise anything
         advice = f"cannot be imported ({error}); use package.module:attribute, with its folder on PYTHONPATH"
         raise SettingError(key, path, advice) from error
 

@@ -7,7 +7,7 @@ import torch
 
 from fedphd.common.config import Config, RuntimeConfig
 from fedphd.common.config.topology import client_id
-from fedphd.common.data import check_fits, check_there, holder_data, load
+from fedphd.common.data import check_fits, holder_data, load
 from fedphd.common.data.holders import ROOT
 from fedphd.common.data.partition import partition
 from fedphd.common.errors import SettingError
@@ -24,13 +24,14 @@ CPU_SPEED = 4e10  # MACs in a second on one core, as measured for our U-Nets (3 
 LONG = 10  # minutes
 
 
-def make_ready(config: Config, run_dir: Path) -> list[str]:
+def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
     """Check all that can be checked before the start, and make the run folder.
 
     Returns
     -------
-    list[str]
-        What the user should know, as `check` says it.
+    tuple[Config, list[str]]
+        The configuration as the run's processes need it, with absolute paths, and what the user should know, as
+        `check` says it.
 
     Raises
     ------
@@ -44,9 +45,9 @@ def make_ready(config: Config, run_dir: Path) -> list[str]:
     else:
         with sole_writer(run_dir):
             pass  # free: the root's process takes the lock itself, since it may outlive this one
-    check_outlets(config, run_dir)
+    config = check_outlets(config, run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    return notes
+    return config, notes
 
 
 def check(config: Config) -> list[str]:
@@ -87,7 +88,7 @@ def _check_data(config: Config) -> None:
     own = config.partition.kind == "own"
     holders = [ROOT, *(clients if own and config.runtime.name != "deployment" else ())]
     for data in dict.fromkeys(holder_data(config, holder) for holder in holders):
-        check_there(data)
+        data.check_there()
         images = load(data, "train", config.seed)
         check_fits(images, config.model)
     if not own:

@@ -104,7 +104,8 @@ def train(config: "Config", folder: Path | str) -> Run:
     if config.checkpoint.resume not in (None, run_dir):
         raise SettingError("checkpoint.resume", config.checkpoint.resume, f"is another folder than {run_dir}")
     config = from_resumed(config.model_dump(mode="json", by_alias=True, exclude_unset=True)) or config
-    for note in make_ready(config, run_dir):
+    config, notes = make_ready(config, run_dir)
+    for note in notes:
         log.warning("%s", note)
     try:
         inprocess.run(config, run_dir)

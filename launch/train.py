@@ -70,7 +70,7 @@ def _train(config: Config, run_dir: Path) -> None:
     from fedphd.launch.watch.display import Display
 
     runtime = _method("runtime._target_", config.runtime.target)
-    notes = make_ready(config, run_dir)
+    config, notes = make_ready(config, run_dir)
     console = Console(highlight=False)
     console.print(f"run folder {run_dir}", soft_wrap=True)
     for note in notes:

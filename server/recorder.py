@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flwr.app import ArrayRecord, MetricRecord
 
-from fedphd.common.config import Config
+from fedphd.common.config import Config, TrackerConfig
 from fedphd.common.network.build import count
 from fedphd.common.run.events import Checkpoint, Evaluate
 from fedphd.common.run.json_lines import JsonLines
@@ -20,7 +20,7 @@ from fedphd.server.evaluation import Evaluator
 from fedphd.server.evaluation.clients import evaluate_clients
 from fedphd.server.pruning_schedule import StructureSchedule, load_unet
 from fedphd.server.state import GlobalState
-from fedphd.server.tracking import make_tracker, require_tensorboard
+from fedphd.server.tracking import Trackers, read_trackers
 
 
 class Recorder:
@@ -58,7 +58,7 @@ class Recorder:
         self.run_dir = run_dir
         self.drawings = drawings
         self.metrics = JsonLines(run_dir / METRICS)
-        self.tracker = make_tracker(config.tracking, run_dir)
+        self.trackers = Trackers(config.tracking, run_dir)
         self.evaluator = Evaluator(config, run_dir)
         self._recorded = state.round if state.round else None  # of a resumed run: before it was interrupted
         self._counts: dict[str, tuple[int, int]] = {}
@@ -78,7 +78,7 @@ class Recorder:
         line = Metrics(**self._line(seconds) | self._evaluate()).line
         self._lap()
         self.metrics.write(**line)
-        self.tracker.log(line)
+        self.trackers.log(line)
         self._checkpoint()
         return line
 
@@ -133,14 +133,27 @@ class Recorder:
         self.ledger.write(Checkpoint(round=self.state.round))
 
 
-def check_outlets(config: Config, run_dir: Path) -> None:
-    """Make what a recorder writes through, without a run: what is missing for it is found before the start.
+def check_outlets(config: Config, run_dir: Path) -> Config:
+    """Read the options of what a recorder writes through, without a run: what is missing is found before the start.
+
+    Returns
+    -------
+    Config
+        The same configuration with these options as they were read: paths are absolute, since the root's process need
+        not share the working folder.
 
     Raises
     ------
     SettingError
-        If an extractor cannot be imported, weights are missing, or TensorBoard is not installed.
+        If an extractor or a tracker cannot be imported or used, or something that it needs is missing.
     """
-    Evaluator(config, run_dir)
-    if config.tracking.tensorboard:
-        require_tensorboard()
+    extractor, trackers = Evaluator(config, run_dir).extractor, read_trackers(config.tracking)
+    for tracker in trackers.values():
+        tracker.check()
+    options = {} if extractor is None else extractor.model_dump(mode="json", exclude={"kind"}, exclude_unset=True)
+    carried = {
+        name: TrackerConfig.model_validate(one.model_dump(mode="json", exclude_unset=True))
+        for name, one in trackers.items()
+    }
+    evaluation = config.evaluation.model_copy(update=options)
+    return config.model_copy(update={"evaluation": evaluation, "tracking": carried})

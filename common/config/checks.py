@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fedphd.common.data.holders import ROOT
 from fedphd.common.errors import SettingError
 
 if TYPE_CHECKING:
-    from fedphd.common.config.schema import (
-        CodecConfig,
-        Config,
-        DataConfig,
-        EvaluationConfig,
-        PartitionConfig,
-        Section,
-        TopologyConfig,
-    )
+    from fedphd.common.config.schema import CodecConfig, Config, PartitionConfig, Section, TopologyConfig
+    from fedphd.common.data import DataSet
 
-EXTRACTORS = ("fd_classifier", "inception")
-INCEPTION_SPLITS = 10  # parts of the generated images that the Inception score is computed over
 # The options of each choice of a group, beside its kind; others would have no effect.
 OPTIONS: dict[str, dict[str, set[str]]] = {
     "correction": {
@@ -46,9 +38,7 @@ def check(config: Config) -> None:
         _check_lane(f"codec.{hop}.down", ways.down, "down")
         _check_lane(f"codec.{hop}.up", ways.up, "up")
     _check_correction(config)
-    _check_data(config.data)
     _check_partition(config.partition, config.data)
-    _check_evaluation(config.evaluation)
 
 
 def _check_options(group: str, section: Section, choices: dict[str, set[str]]) -> None:
@@ -119,51 +109,12 @@ def _check_lane(key: str, lane: CodecConfig, way: str) -> None:
         raise SettingError(f"{key}.error_feedback", True, "float32 rounds nothing away; use false, or another kind")
 
 
-def _check_data(data: DataConfig) -> None:
-    needed = {"fashion_mnist": "root", "cifar10": "root", "npz": "path", "folder": "path"}.get(data.kind)
-    if needed is None:
-        return
-    if getattr(data, needed) is None:
-        raise SettingError(
-            f"data.{needed}", None, f"data={data.kind} needs the path of its images: data.{needed}=/path/to/images"
-        )
-    if data.kind == "folder" and data.size is None:
-        raise SettingError("data.size", None, "data=folder needs the side in pixels to which images are resized")
-
-
-def _check_partition(partition: PartitionConfig, data: DataConfig) -> None:
-    if partition.kind == "own" and data.kind not in ("folder", "npz"):
-        advice = f"needs images of each client's own: data=folder or npz, not {data.kind}"
-        raise SettingError("partition", "own", advice)
+def _check_partition(partition: PartitionConfig, data: DataSet) -> None:
+    if partition.kind == "own":
+        data.of(ROOT)  # refused where all holders have the same images
     if partition.kind == "pathological" and partition.classes_per_client is None:
         raise SettingError("partition.classes_per_client", None, "say how many classes each client holds, e.g. 2")
     if partition.kind in ("dirichlet", "quantity") and partition.alpha is None:
         raise SettingError(
             "partition.alpha", None, "give the Dirichlet concentration, e.g. 0.5; smaller is more skewed"
-        )
-
-
-def _check_evaluation(evaluation: EvaluationConfig) -> None:
-    extractor = evaluation.extractor
-    if extractor is None:
-        return
-    module, _, attribute = extractor.partition(":")
-    if extractor not in EXTRACTORS and not (module and attribute):
-        raise SettingError(
-            "evaluation.extractor",
-            extractor,
-            f"unknown; use {', '.join(EXTRACTORS)}, an import path package.module:attribute, or null for grids only",
-        )
-    fewest = INCEPTION_SPLITS if extractor == "inception" else 2
-    if evaluation.images < fewest:
-        raise SettingError(
-            "evaluation.images",
-            evaluation.images,
-            f"too few to measure; generate at least {fewest}, or set evaluation.extractor=null for grids only",
-        )
-    if extractor == "inception" and evaluation.inception_weights is None:
-        raise SettingError(
-            "evaluation.inception_weights",
-            None,
-            "give the path of inception-2015-12-05.pt, or use evaluation=fd_classifier",
         )

@@ -5,7 +5,7 @@ its range and the checks that need more than one option.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -19,12 +19,13 @@ from pydantic import (
     model_validator,
 )
 
+from fedphd.common.choices import Affects, Carried
 from fedphd.common.config.checks import check
+from fedphd.common.data import DATA_SETS, DataSet
+from fedphd.common.paths import UserPath
 
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
-# Made absolute at the first check, since a run's processes need not share a working folder.
-UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 def _absolute_folder(text: str) -> str:
@@ -222,19 +223,6 @@ class DiffusionConfig(Section):
     eta: Annotated[float, Field(ge=0, le=1)]
 
 
-class DataConfig(Section):
-    """The images (`conf/data/`)."""
-
-    kind: Literal["digits", "fashion_mnist", "cifar10", "npz", "folder"]
-    root: UserPath | None = None
-    path: UserPath | None = None
-    size: PositiveInt | None = None
-    limit: PositiveInt | None = None
-    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    download: bool = False
-    empty_classes: bool = False
-
-
 class PartitionConfig(Section):
     """Which client holds which images (`conf/partition/`)."""
 
@@ -248,16 +236,19 @@ class PartitionConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """What the root measures and draws (`conf/evaluation/`)."""
+    """What the root measures and draws (`conf/evaluation/`).
+
+    Options beyond these are the extractor's own: the root reads them (`fedphd.server.evaluation.extractor`).
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     every: PositiveInt
     grid_images: PositiveInt
     images: NonNegativeInt
     batch_size: PositiveInt
-    extractor: str | None  # a name of EXTRACTORS, or the import path package.module:attribute
-    inception_weights: UserPath | None = None
+    extractor: str | None  # a registered name, or an import path package.module:attribute
     real_images: PositiveInt | None = None
-    classifier_epochs: PositiveInt = 30
 
 
 class PrivacyConfig(Section):
@@ -274,10 +265,10 @@ class CheckpointConfig(Section):
     resume: UserPath | None
 
 
-class TrackingConfig(Section):
-    """Where metrics go beside `metrics.jsonl` (`tracking` in `conf/config.yaml`)."""
+class TrackerConfig(Carried):
+    """Where metrics go in addition to `metrics.jsonl` (`conf/tracking/`); the root reads the tracker's options."""
 
-    tensorboard: bool
+    affects: ClassVar[Affects] = Affects.NOTHING
 
 
 class RuntimeConfig(Section):
@@ -318,12 +309,12 @@ class Config(Section):
     topology: TopologyConfig
     model: ModelConfig
     diffusion: DiffusionConfig
-    data: DataConfig
+    data: Annotated[DataSet, DATA_SETS.at("data")]
     partition: PartitionConfig
     evaluation: EvaluationConfig
     privacy: PrivacyConfig
     checkpoint: CheckpointConfig
-    tracking: TrackingConfig
+    tracking: dict[str, TrackerConfig] = {}  # by names of the user's choice
     runtime: RuntimeConfig
     resources: ResourcesConfig
 

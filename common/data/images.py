@@ -1,17 +1,21 @@
 """A set of labelled images, held in memory or decoded from files when asked for."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from fedphd.common.config import ModelConfig
 from fedphd.common.errors import SettingError
 
+if TYPE_CHECKING:
+    from fedphd.common.config import ModelConfig  # a configuration holds a data set
+
+Split = Literal["train", "holdout"]
 Pixels = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 
@@ -84,7 +88,8 @@ class FolderImages(ImageSet):
 
     def images(self, indices: Indices | None = None) -> Pixels:
         """Decode the images at `indices`, or all: shorter side resized, middle cut out, RGB."""
-        from torchvision.transforms import CenterCrop, Compose, Resize  # noqa: PLC0415  (imports torch)
+        from PIL import Image  # noqa: PLC0415  (as torchvision, which imports torch, only where files are decoded)
+        from torchvision.transforms import CenterCrop, Compose, Resize  # noqa: PLC0415
 
         crop = Compose([Resize(self.shape[1]), CenterCrop(self.shape[1])])
         chosen = self.paths if indices is None else self.paths[indices]

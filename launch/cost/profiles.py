@@ -7,7 +7,7 @@ import numpy as np
 from fedphd.common.averaging.homogeneity import told_samples
 from fedphd.common.config import Config
 from fedphd.common.config.topology import client_id, edge_ids, homes
-from fedphd.common.data import check_fits, check_there, holder_data, load
+from fedphd.common.data import check_fits, holder_data, load
 from fedphd.common.data.holders import ROOT
 from fedphd.common.data.images import ImageSet, Indices
 from fedphd.common.data.partition import partition
@@ -67,7 +67,7 @@ def _elsewhere(config: Config) -> bool:
 
 def _images(config: Config, holder: str) -> ImageSet:
     data = holder_data(config, holder)
-    check_there(data)
+    data.check_there()
     images = load(data, "train", config.seed)
     check_fits(images, config.model)
     return images

@@ -16,11 +16,12 @@ from fedphd.common.network.autoencoder import autoencoder_of
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.sampling import draw
-from fedphd.server.evaluation.features import ClassifierFeatures, Extractor, ImportedFeatures
+from fedphd.server.evaluation.extractors import read_extractor
+from fedphd.server.evaluation.features import Features
 from fedphd.server.evaluation.frechet import Gaussian, fit_gaussian, frechet_distance
 from fedphd.server.evaluation.grid import save_grid
-from fedphd.server.evaluation.inception import InceptionFeatures
 from fedphd.server.evaluation.real import real_gaussian
+from fedphd.server.evaluation.workbench import Workbench
 
 
 class Evaluator:
@@ -39,7 +40,7 @@ class Evaluator:
     Raises
     ------
     SettingError
-        If the extractor cannot be imported, its weights are missing, or there is no such device.
+        If the extractor cannot be imported or used, or there is no such device.
     """
 
     def __init__(self, config: Config, run_dir: Path) -> None:
@@ -47,7 +48,9 @@ class Evaluator:
         self.run_dir = run_dir
         self.device = pick_device(config.runtime.device)
         self.diffusion = Diffusion(config.diffusion)
-        self.extractor = self._make_extractor()
+        self.extractor = read_extractor(config.evaluation)
+        self._folder = self._folder_of_choices()
+        self.features = self._build_features()
 
     def evaluate(self, round: int, unet: UNet) -> dict[str, float]:
         """Draw ``samples/round_0012.png`` and measure.
@@ -92,13 +95,11 @@ class Evaluator:
 
     def measure(self, images: Pixels) -> dict[str, float]:
         """Measure the first `evaluation.images` images; nothing without an extractor."""
-        if self.extractor is None:
+        if self.features is None:
             return {}
         measured = images[: self.config.evaluation.images]
-        distance = frechet_distance(
-            self._real(self.extractor, "train"), fit_gaussian(self.extractor.features(measured))
-        )
-        return {self.extractor.metric: distance} | self.extractor.scores(measured)
+        distance = frechet_distance(self._real("train"), fit_gaussian(self.features.features(measured)))
+        return {self.metric: distance} | self.features.scores(measured)
 
     def references(self) -> dict[str, float]:
         """Give ``<metric>_reference``: the distance between real training and real held-out images.
@@ -111,11 +112,16 @@ class Evaluator:
         dict[str, float]
             One number, computed at the first call.
         """
-        return {} if self.extractor is None else self._references
+        return {} if self.features is None else self._references
+
+    @property
+    def metric(self) -> str:
+        """Name of the distance that is measured; of an evaluation with an extractor."""
+        assert self.extractor is not None
+        return self.extractor.metric
 
     @cached_property
     def _references(self) -> dict[str, float]:
-        assert self.extractor is not None
         try:
             held_out = len(load(self.config.data, "holdout", self.config.seed))
         except SettingError as error:
@@ -124,37 +130,26 @@ class Evaluator:
             return {}  # the user's choice: every image is trained on
         if held_out < 2:
             return {}
-        distance = frechet_distance(self._real(self.extractor, "train"), self._real(self.extractor, "holdout"))
-        return {f"{self.extractor.metric}_reference": distance}
+        return {f"{self.metric}_reference": frechet_distance(self._real("train"), self._real("holdout"))}
 
-    def _real(self, extractor: Extractor, split: Split) -> Gaussian:
+    def _real(self, split: Split) -> Gaussian:
+        assert self.features is not None
         images = load(self.config.data, split, self.config.seed)
-        kept = self._kept(f"{extractor.metric}_{split}.npz")
-        return real_gaussian(images, extractor, kept, self.config.seed, self.config.evaluation.real_images)
+        kept = self._folder / f"{self.metric}_{split}.npz"
+        return real_gaussian(images, self.features, kept, self.config.seed, self.config.evaluation.real_images)
 
-    def _make_extractor(self) -> Extractor | None:
-        settings = self.config.evaluation
-        match settings.extractor:
-            case None:
-                return None
-            case "fd_classifier":
-                return ClassifierFeatures(self.config, self._kept("classifier.safetensors"))
-            case "inception":
-                assert settings.inception_weights is not None  # the schema's check
-                return InceptionFeatures(settings.inception_weights, settings.batch_size, self.device)
-            case path:
-                return ImportedFeatures(path, settings.batch_size, self.device)
+    def _build_features(self) -> Features | None:
+        if self.extractor is None:
+            return None
+        return self.extractor.build(Workbench(self.config, self.device, self._folder))
 
-    def _kept(self, name: str) -> Path:
-        """Give the place of a file that later evaluations use, apart for each choice that it depends on."""
-        settings = self.config.evaluation
+    def _folder_of_choices(self) -> Path:
+        """Give the folder of what later evaluations use, apart for each choice that it depends on."""
         choices = [
             self.config.seed,
             self.config.data.model_dump(mode="json"),
-            settings.extractor,
-            str(settings.inception_weights),
-            settings.classifier_epochs,
-            settings.real_images,
+            None if self.extractor is None else self.extractor.model_dump(mode="json"),
+            self.config.evaluation.real_images,
         ]
         tag = hashlib.sha256(json.dumps(choices).encode()).hexdigest()[:8]
-        return self.run_dir / "evaluation" / tag / name
+        return self.run_dir / "evaluation" / tag

@@ -6,18 +6,18 @@ import numpy as np
 
 from fedphd.common.data import ImageSet
 from fedphd.common.training.seeding import numpy_rng
-from fedphd.server.evaluation.features import Extractor
+from fedphd.server.evaluation.features import Features
 from fedphd.server.evaluation.frechet import Gaussian, fit_gaussian
 
 
-def real_gaussian(images: ImageSet, extractor: Extractor, file: Path, seed: int, most: int | None) -> Gaussian:
+def real_gaussian(images: ImageSet, features: Features, file: Path, seed: int, most: int | None) -> Gaussian:
     """Fit the features of real images, or read the fit of an earlier call.
 
     Parameters
     ----------
     images : ImageSet
         Of more than `most`, so many are drawn by `seed`.
-    extractor : Extractor
+    features : Features
         Maps them to features.
     file : Path
         Holds mean and covariance once they are computed.
@@ -30,7 +30,7 @@ def real_gaussian(images: ImageSet, extractor: Extractor, file: Path, seed: int,
         with np.load(file, allow_pickle=False) as archive:
             return Gaussian(archive["mean"], archive["covariance"])
     drawn = numpy_rng(seed, "evaluation", "real").permutation(len(images))[:most]
-    fitted = fit_gaussian(extractor.features(images.images(np.sort(drawn))))
+    fitted = fit_gaussian(features.features(images.images(np.sort(drawn))))
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(".draft")
     with draft.open("wb") as target:

@@ -102,6 +102,11 @@ def test_a_client_reads_its_images_from_its_own_path(tmp_path: Path, data: str, 
     assert getattr(without.config.data, key) == roots
 
 
+def test_images_that_come_with_a_library_are_the_same_everywhere(tmp_path: Path) -> None:
+    place = Place.of(context(tmp_path / "run", partition_id=0, data_path=str(tmp_path)))
+    assert place.config.data == small_config().data
+
+
 def archive(path: Path, value: int) -> Path:
     np.savez(path, train_x=np.full((40, 8, 8), value, np.uint8), train_y=np.arange(40) % 4)
     return path

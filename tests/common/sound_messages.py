@@ -12,6 +12,7 @@ from fedphd.common.config import CodecConfig
 from fedphd.common.network.lineage import NO_PRUNING
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
+from fedphd.common.run.events import Event, Lost
 from fedphd.common.wire.codec import CodedModel, code
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages import (
@@ -47,7 +48,7 @@ SOME = MODEL.select(EXPECTED)
 WHOLE = Download(exact(MODEL), MODEL.structure, PARTS, SHARED)
 PARTIAL = Download(change(SOME), MODEL.structure, SHARED, SHARED, base=4)
 PROFILE = profile(0, [3.0, 7.0])
-EVENTS = [{"time": 1.5, "event": "lost", "peer": "client-0", "reason": "why"}]
+EVENTS: list[Event] = [Lost(time=1.5, round=1, peer="client-0", reason="why")]
 ROUNDS = [EdgeRound(["client-0"], 10, 0.5, 1.5, Traffic(1, 4, 16), Traffic(1, 3, 12)), EdgeRound([], 0, None, 0.0)]
 ASSIGNMENT = [["client-0", "client-1"], []]
 SOUND = {

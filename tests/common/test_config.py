@@ -18,7 +18,6 @@ from fedphd.common.config import (
 )
 from fedphd.common.config.load import CONFIG_KEY, OVERRIDES_KEY
 from fedphd.common.config.schema import HomogeneityAssignment
-from fedphd.common.data import check_there
 from fedphd.common.errors import SettingError
 
 CONF = Path(conf.__file__).parent
@@ -219,7 +218,6 @@ def test_a_checked_configuration_does_not_change() -> None:
         ({"ema_decay": 1.0}, "ema_decay", 1.0, "less than 1"),
         ({"partition__classes_per_client": None}, "partition.classes_per_client", None, "how many classes"),
         ({"checkpoint__keep": 0}, "checkpoint.keep", 0, "greater than 0"),
-        ({"evaluation__extractor": "fid"}, "evaluation.extractor", "fid", "fd_classifier, inception"),
     ],
 )
 def test_bad_settings(changes: dict[str, object], key: str, value: object, advice: str) -> None:
@@ -251,7 +249,7 @@ def test_data_that_is_not_there(kind: str, tmp_path: Path) -> None:
     # Other machines' paths are no error of a configuration that travels; only a process that reads them looks.
     elsewhere = compose([f"data={kind}", f"{key}={tmp_path}/nowhere"])
     with pytest.raises(SettingError, match="no such file or folder") as caught:
-        check_there(elsewhere.data)
+        elsewhere.data.check_there()
     assert (caught.value.key, caught.value.value) == (key, tmp_path / "nowhere")
 
 
@@ -260,9 +258,38 @@ def test_data_that_is_to_be_downloaded_need_not_be_there(tmp_path: Path) -> None
     assert config.data.root == tmp_path / "new"
 
 
-def test_fid_needs_its_network() -> None:
-    with pytest.raises(SettingError, match=r"inception-2015-12-05\.pt"):
-        compose(["evaluation=fid"])
+@pytest.mark.parametrize(
+    ("changes", "key", "value", "advice"),
+    [
+        ({"kind": "digit"}, "data.kind", "digit", "did you mean digits"),
+        ({"kind": "digits", "holdout": 0.1}, "data.holdout", 0.1, "data=digits has no such option; it has limit"),
+        ({"kind": "npz", "path": "x", "root": "y"}, "data.root", "y", "it has holdout, limit, path"),
+        ({"kind": "npz", "path": "x", "holdout": 1}, "data.holdout", 1, "less than 1"),
+        ({"kind": "folder", "path": "x", "size": None}, "data.size", None, "the side in pixels"),
+        ({"kind": "no.such:Set"}, "data.kind", "no.such:Set", "cannot be imported"),
+        (
+            {"kind": "pathlib:Path"},
+            "data.kind",
+            "pathlib:Path",
+            "is no subclass of fedphd.common.data.data_set.DataSet",
+        ),
+        ({"kind": "fedphd.common.data:DataSet"}, "data.kind", "fedphd.common.data:DataSet", "lacks at, read"),
+    ],
+)
+def test_data_that_cannot_be(changes: dict[str, object], key: str, value: object, advice: str) -> None:
+    error = refused(data=changes)
+    assert (error.key, error.value) == (key, value)
+    assert advice in error.advice
+
+
+def test_several_trackers_at_once() -> None:
+    config = compose(["tracking=tensorboard", "+tracking.mine.kind='module:Mine'", "+tracking.mine.project=x"])
+    assert {name: one.kind for name, one in config.tracking.items()} == {
+        "tensorboard": "tensorboard",
+        "mine": "module:Mine",
+    }
+    assert from_yaml(to_yaml(config)) == config
+    assert compose().tracking == compose(["tracking=[]"]).tracking == {}
 
 
 def test_settings_of_dirichlet() -> None:

@@ -17,12 +17,17 @@ import pytest
 from tiny_autoencoder import autoencoder_config
 from torchvision.datasets import CIFAR10, FashionMNIST
 
-from fedphd.common.config import DataConfig, ModelConfig
-from fedphd.common.data import check_fits, load
+from fedphd.common.config import ModelConfig
+from fedphd.common.data import DATA_SETS, DataSet, check_fits, load
 from fedphd.common.errors import SettingError
 
+ROOT = Path(__file__).parents[2]
 TEST_DATA = Path(os.environ.get("FEDPHD_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 RNG = np.random.default_rng(7)
+
+
+def data_set(kind: str, **options: object) -> DataSet:
+    return DATA_SETS.read({"kind": kind, **options})
 
 
 def random_pixels(*shape):
@@ -33,7 +38,7 @@ def random_pixels(*shape):
 
 
 def test_digits_split_scale_and_type():
-    train, holdout = (load(DataConfig(kind="digits"), split, 0) for split in ("train", "holdout"))
+    train, holdout = (load(data_set("digits"), split, 0) for split in ("train", "holdout"))
     assert (len(train), len(holdout)) == (1500, 297)
     for images in (train, holdout):
         assert images.shape == (1, 8, 8)
@@ -49,7 +54,7 @@ def test_digits_split_scale_and_type():
 
 
 def test_chosen_images_come_in_the_asked_order_and_are_the_callers_own():
-    digits = load(DataConfig(kind="digits"), "train", 0)
+    digits = load(data_set("digits"), "train", 0)
     whole = digits.images()
     chosen = digits.images(np.array([5, 2, 5]))
     np.testing.assert_array_equal(chosen, whole[[5, 2, 5]])
@@ -60,21 +65,22 @@ def test_chosen_images_come_in_the_asked_order_and_are_the_callers_own():
 
 
 def test_loading_again_gives_the_same_object():
-    assert load(DataConfig(kind="digits"), "train", 0) is load(DataConfig(kind="digits"), "train", 0)
+    assert load(data_set("digits"), "train", 0) is load(data_set("digits"), "train", 0)
 
 
-def test_digits_need_no_torch():
+def test_neither_composing_nor_digits_need_torch():
     code = (
-        "import sys; from common.config import DataConfig; from common.data import load;"
-        "load(DataConfig(kind='digits'), 'train', 0); sys.exit('torch' in sys.modules)"
+        "import sys; from fedphd.common.config import compose; from fedphd.common.data import load;"
+        "config = compose(); early = {'torch', 'torchvision', 'sklearn', 'PIL'} & set(sys.modules);"
+        "load(config.data, 'train', 0); sys.exit(bool(early) or 'torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
 def test_limit_is_a_seeded_subset_of_the_training_images():
-    full = load(DataConfig(kind="digits"), "train", 0)
+    full = load(data_set("digits"), "train", 0)
     small, large, other = (
-        load(DataConfig(kind="digits", limit=limit), "train", seed) for limit, seed in ((40, 0), (200, 0), (40, 1))
+        load(data_set("digits", limit=limit), "train", seed) for limit, seed in ((40, 0), (200, 0), (40, 1))
     )
     assert (len(small), len(large)) == (40, 200)
     rows = {pixels.tobytes(): index for index, pixels in enumerate(full.images())}
@@ -83,13 +89,13 @@ def test_limit_is_a_seeded_subset_of_the_training_images():
     assert set(places[0]) < set(places[1])
     assert places[0] != places[2]
     np.testing.assert_array_equal(small.labels, full.labels[places[0]])
-    assert len(load(DataConfig(kind="digits", limit=40), "holdout", 0)) == 297
+    assert len(load(data_set("digits", limit=40), "holdout", 0)) == 297
 
 
 def test_limit_above_the_images_there_are():
-    assert len(load(DataConfig(kind="digits", limit=1500), "train", 0)) == 1500
+    assert len(load(data_set("digits", limit=1500), "train", 0)) == 1500
     with pytest.raises(SettingError, match=r"^data.limit=1501: there are 1500 training images; use at most 1500"):
-        load(DataConfig(kind="digits", limit=1501), "train", 0)
+        load(data_set("digits", limit=1501), "train", 0)
 
 
 # --- Fashion-MNIST and CIFAR-10 ------------------------------------------------------------------
@@ -110,7 +116,7 @@ def fashion(tmp_path):
         arrays[name] = random_pixels(length, 28, 28), np.arange(length) % 10
         write_idx(raw / f"{name}-images-idx3-ubyte", arrays[name][0])
         write_idx(raw / f"{name}-labels-idx1-ubyte", arrays[name][1])
-    return DataConfig(kind="fashion_mnist", root=tmp_path), arrays
+    return data_set("fashion_mnist", root=tmp_path), arrays
 
 
 @pytest.mark.parametrize(("split", "name"), [("train", "train"), ("holdout", "t10k")])
@@ -164,12 +170,12 @@ def test_fashion_mnist_downloads_where_asked(tmp_path, fashion, mirror, monkeypa
     monkeypatch.setattr(FashionMNIST, "mirrors", [address])
     monkeypatch.setattr(FashionMNIST, "resources", resources)
     target = tmp_path / "new"
-    images = load(DataConfig(kind="fashion_mnist", root=target, download=True), "train", 0)
+    images = load(data_set("fashion_mnist", root=target, download=True), "train", 0)
     np.testing.assert_array_equal(images.images()[:, 0], arrays["train"][0])
 
     monkeypatch.setattr(FashionMNIST, "mirrors", [f"{address}nowhere/"])
     with pytest.raises(SettingError, match=r"^data.root=.*: must hold"):
-        load(DataConfig(kind="fashion_mnist", root=tmp_path / "newer", download=True), "train", 0)
+        load(data_set("fashion_mnist", root=tmp_path / "newer", download=True), "train", 0)
 
 
 @pytest.fixture
@@ -191,7 +197,7 @@ def cifar(tmp_path, monkeypatch):
     monkeypatch.setattr(CIFAR10, "train_list", [[name, sums[name]] for name in sums if name != "test_batch"])
     monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
     monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": hashlib.md5(meta).hexdigest()})
-    return DataConfig(kind="cifar10", root=tmp_path), pixels, labels
+    return data_set("cifar10", root=tmp_path), pixels, labels
 
 
 def test_cifar10(cifar):
@@ -222,7 +228,7 @@ def unet(sample_size, in_channels):
 
 
 def test_check_fits():
-    digits = load(DataConfig(kind="digits"), "holdout", 0)
+    digits = load(data_set("digits"), "holdout", 0)
     check_fits(digits, unet(8, 1))
     with pytest.raises(
         SettingError,
@@ -236,7 +242,7 @@ def test_check_fits():
 
 
 def test_check_fits_an_autoencoder():
-    digits = load(DataConfig(kind="digits"), "holdout", 0)
+    digits = load(data_set("digits"), "holdout", 0)
     latent = unet(4, 2).model_copy(update={"autoencoder": autoencoder_config("vae")})
     check_fits(digits, latent)
     for changes, shape in (({"image_size": 16}, "1x16x16"), ({"image_channels": 3}, "3x8x8")):
@@ -251,7 +257,7 @@ def test_check_fits_an_autoencoder():
 
 def test_check_fits_images_that_are_not_square(tmp_path):
     np.savez(tmp_path / "own.npz", train_x=np.zeros((4, 4, 6), np.uint8), train_y=np.arange(4))
-    images = load(DataConfig(kind="npz", path=tmp_path / "own.npz"), "train", 0)
+    images = load(data_set("npz", path=tmp_path / "own.npz"), "train", 0)
     with pytest.raises(SettingError, match="1x4x6; U-Nets take square images only"):
         check_fits(images, unet(4, 1))
 
@@ -261,9 +267,7 @@ def test_check_fits_images_that_are_not_square(tmp_path):
 
 @pytest.mark.skipif(not (TEST_DATA / "FashionMNIST").exists(), reason="needs FEDPHD_TEST_DATA")
 def test_the_real_fashion_mnist():
-    train, holdout = (
-        load(DataConfig(kind="fashion_mnist", root=TEST_DATA), split, 0) for split in ("train", "holdout")
-    )
+    train, holdout = (load(data_set("fashion_mnist", root=TEST_DATA), split, 0) for split in ("train", "holdout"))
     assert np.bincount(train.labels).tolist() == [6000] * 10
     assert np.bincount(holdout.labels).tolist() == [1000] * 10
     # The published statistics: mean 0.2860, standard deviation 0.3530 of [0, 1].
@@ -273,7 +277,7 @@ def test_the_real_fashion_mnist():
 
 @pytest.mark.skipif(not (TEST_DATA / "cifar10.npz").exists(), reason="needs FEDPHD_TEST_DATA")
 def test_the_real_cifar10_as_npz():
-    holdout = load(DataConfig(kind="npz", path=TEST_DATA / "cifar10.npz"), "holdout", 0)
+    holdout = load(data_set("npz", path=TEST_DATA / "cifar10.npz"), "holdout", 0)
     assert holdout.shape == (3, 32, 32)
     assert np.bincount(holdout.labels).tolist() == [1000] * 10
     # Blue is the darkest of CIFAR-10's channels: their means are near 0.49, 0.48, 0.45.

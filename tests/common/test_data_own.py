@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedphd.common.config import DataConfig
-from fedphd.common.data import load
+from fedphd.common.data import DATA_SETS, DataSet, load
 from fedphd.common.errors import SettingError
 
 RNG = np.random.default_rng(7)
+
+
+def data_set(kind: str, **options: object) -> DataSet:
+    return DATA_SETS.read({"kind": kind, **options})
 
 
 def random_pixels(*shape):
@@ -20,7 +23,7 @@ def random_pixels(*shape):
 
 def save(path, **arrays):
     np.savez_compressed(path, **arrays)
-    return DataConfig(kind="npz", path=path, holdout=0.25)
+    return data_set("npz", path=path, holdout=0.25)
 
 
 # --- npz -----------------------------------------------------------------------------------------
@@ -164,7 +167,7 @@ def pictures(tmp_path):
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("L", size, 40 * number).convert(mode).save(tmp_path / name)
-    return DataConfig(kind="folder", path=tmp_path, size=8, holdout=0.34)
+    return data_set("folder", path=tmp_path, size=8, holdout=0.34)
 
 
 def test_folder_holds_out_a_share_and_decodes_every_mode(pictures):
@@ -209,11 +212,11 @@ def test_folder_resizes_the_shorter_side_and_cuts_the_middle(tmp_path):
     (tmp_path / "only").mkdir()
     for name in ("a", "b"):
         Image.fromarray(pixels).save(tmp_path / "only" / f"{name}.png")
-    image = load(DataConfig(kind="folder", path=tmp_path, size=8), "train", 0).images()[0]
+    image = load(data_set("folder", path=tmp_path, size=8), "train", 0).images()[0]
     assert (image[1] == 255).all()
     assert not image[[0, 2]].any()
     # At size 4 it becomes 8x4, of which the middle 4 columns are green; antialiasing may touch the rims.
-    small = load(DataConfig(kind="folder", path=tmp_path, size=4), "train", 0).images()[0]
+    small = load(data_set("folder", path=tmp_path, size=4), "train", 0).images()[0]
     assert small.shape == (3, 4, 4)
     assert (small[1, :, 1:3] > 230).all()
 
@@ -221,7 +224,7 @@ def test_folder_resizes_the_shorter_side_and_cuts_the_middle(tmp_path):
 def test_folder_that_is_not_as_it_must_be(tmp_path, pictures):
     def refused(path, told):
         with pytest.raises(SettingError, match=rf"^data.path=.*needs one subfolder for each class.*{told}"):
-            load(DataConfig(kind="folder", path=path, size=8), "train", 0)
+            load(data_set("folder", path=path, size=8), "train", 0)
 
     flat = tmp_path / "cat"
     refused(flat, "class folder")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sound_messages import ENTRIES, EVENTS, PROFILE, ROUNDS, SOUND, facts, read, refused, same, with_entry, written
 
+from fedphd.common.run.forwarding import write_events
 from fedphd.common.wire.messages import EdgeUpdate, Gathered, content_bytes
 from fedphd.common.wire.records import MessageError
 from fedphd.common.wire.traffic import NO_TRAFFIC
@@ -182,7 +183,7 @@ def test_assignments_are_checked(value: object, key: str) -> None:
 
 def test_events_of_edges_are_checked() -> None:
     for kind, name in (("roster", "roster"), ("edge update", "report"), ("gathered", "gathered")):
-        hostile = json.dumps([EVENTS[0] | {"event": "commit"}])
+        hostile = json.dumps([json.loads(write_events(EVENTS))[0] | {"event": "commit"}])
         assert "events cannot be read" in refused(kind, with_entry(kind, name, "events", hostile))
 
 

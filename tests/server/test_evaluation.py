@@ -12,6 +12,7 @@ from fedphd.common.data import load
 from fedphd.common.errors import SettingError
 from fedphd.server.evaluation import Evaluator
 from fedphd.server.evaluation.frechet import fit_gaussian, frechet_distance
+from fedphd.server.recorder import check_outlets
 
 QUICK = [
     "diffusion.sampler_steps=2",
@@ -91,7 +92,7 @@ def test_distance_grows_as_real_images_are_spoilt(tmp_path):
     config = compose([*QUICK, "evaluation.classifier_epochs=10"])
     evaluator = Evaluator(config, tmp_path)
     reference = evaluator.references()["fd_classifier_reference"]
-    extractor, held_out = evaluator.extractor, load(config.data, "holdout", 0).images()
+    extractor, held_out = evaluator.features, load(config.data, "holdout", 0).images()
     train = fit_gaussian(extractor.features(load(config.data, "train", 0).images()))
     rng = np.random.default_rng(0)
     distances = [reference]
@@ -147,4 +148,5 @@ def test_inception_is_fid_and_misses_its_weights_at_once(tmp_path):
     with pytest.raises(SettingError, match=r"evaluation\.inception_weights=.*no such file"):
         Evaluator(config, tmp_path)
     weights.touch()
-    assert Evaluator(config, tmp_path).extractor.metric == "fid"
+    assert check_outlets(config, tmp_path) == config
+    assert Evaluator(config, tmp_path).metric == "fid"

@@ -6,16 +6,20 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fedphd.common.config import compose
+from fedphd.common.config import compose, from_yaml, to_yaml
 from fedphd.common.data import load
 from fedphd.common.errors import SettingError
-from fedphd.server.evaluation.features import ClassifierFeatures, ImportedFeatures
-from fedphd.server.evaluation.inception import InceptionFeatures, inception_score
+from fedphd.server.evaluation.extractors.fd_classifier import ClassifierFeatures
+from fedphd.server.evaluation.extractors.inception import InceptionFeatures, inception_score
+from fedphd.server.evaluation.extractors.reading import read_extractor
+from fedphd.server.evaluation.workbench import Workbench
+from fedphd.server.recorder import check_outlets
 
 CPU = torch.device("cpu")
 
 EXTRACTORS = """
 import torch
+from fedphd.server.evaluation import Extractor, NetworkFeatures
 
 def Brightness(images):
     assert images.dtype == torch.uint8
@@ -25,6 +29,17 @@ class Doubled(torch.nn.Module):
     def forward(self, images):
         assert not self.training
         return 2 * Brightness(images)
+
+class Scaled(Extractor):
+    factor: int = 1
+
+    def build(self, bench):
+        return NetworkFeatures(lambda: lambda images: self.factor * Brightness(images), self.kind, bench)
+
+class FID(Scaled):
+    @property
+    def metric(self):
+        return "fid"
 
 def flat(images):
     return images.float().mean()
@@ -47,14 +62,34 @@ def own_module(tmp_path, monkeypatch):
     sys.modules.pop("own_extractors", None)
 
 
-def test_imported_function_and_module(own_module):
+def evaluation(*overrides):
+    return compose(overrides).evaluation
+
+
+def bench(folder, *overrides):
+    return Workbench(compose(["evaluation.batch_size=2", *overrides]), CPU, folder)
+
+
+def own_features(path, folder, *overrides):
+    """Read the user's extractor as a run would, and make its features."""
+    extractor = read_extractor(evaluation(f"evaluation.extractor='{path}'", *overrides))
+    return extractor.build(bench(folder))
+
+
+def test_imported_function_and_module(own_module, tmp_path):
     images = np.stack([np.full((1, 8, 8), value, np.uint8) for value in (10, 20, 30)])
-    function = ImportedFeatures(f"{own_module}:Brightness", 2, CPU)
-    assert function.metric == "fd_brightness"
-    assert function.features(images).tolist() == [[10], [20], [30]]
-    module = ImportedFeatures(f"{own_module}:Doubled", 2, CPU)
+    assert read_extractor(evaluation(f"evaluation.extractor='{own_module}:Brightness'")).metric == "fd_brightness"
+    assert own_features(f"{own_module}:Brightness", tmp_path).features(images).tolist() == [[10], [20], [30]]
+    module = own_features(f"{own_module}:Doubled", tmp_path)
     assert module.features(images).tolist() == [[20], [40], [60]]
     assert module.scores(images) == {}
+
+
+def test_an_extractor_of_the_users_own_has_options(own_module, tmp_path):
+    images = np.full((3, 1, 8, 8), 10, np.uint8)
+    given = ["+evaluation.factor=4"]
+    assert own_features(f"{own_module}:Scaled", tmp_path, *given).features(images).tolist() == [[40]] * 3
+    assert read_extractor(evaluation(f"evaluation.extractor='{own_module}:Scaled'", *given)).metric == "fd_scaled"
 
 
 @pytest.mark.parametrize(
@@ -62,19 +97,23 @@ def test_imported_function_and_module(own_module):
     [
         ("missing", "cannot be imported"),
         ("number", "cannot be called"),
-        ("classifier", "rename"),
+        ("classifier", "shown as fd_classifier.*rename"),
+        ("FID", "shown as fid.*rename"),
         ("flat", r"must return a tensor of shape \(n, d\)"),
         ("broken", "not finite"),
     ],
 )
-def test_imported_extractor_that_cannot_work(own_module, attribute, advice):
+def test_imported_extractor_that_cannot_work(own_module, tmp_path, attribute, advice):
     with pytest.raises(SettingError, match=rf"evaluation.extractor={own_module}:{attribute}: .*{advice}"):
-        ImportedFeatures(f"{own_module}:{attribute}", 2, CPU).features(np.ones((2, 1, 4, 4), np.uint8))
+        own_features(f"{own_module}:{attribute}", tmp_path).features(np.ones((2, 1, 4, 4), np.uint8))
 
 
-def test_module_that_does_not_exist():
-    with pytest.raises(SettingError, match="cannot be imported"):
-        ImportedFeatures("no_such_module_anywhere:f", 2, CPU)
+@pytest.mark.parametrize(("module", "cause"), [("no_such_module_anywhere", "No module"), ("torn", "division by zero")])
+def test_module_that_cannot_be_imported(tmp_path, monkeypatch, module, cause):
+    (tmp_path / "torn.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SettingError, match=rf"^evaluation\.extractor={module}:f: cannot be imported .*{cause}"):
+        read_extractor(evaluation(f"evaluation.extractor='{module}:f'"))
 
 
 @pytest.mark.parametrize(
@@ -83,22 +122,46 @@ def test_module_that_does_not_exist():
         (["evaluation.extractor=vgg"], "evaluation.extractor"),
         (["evaluation.extractor='module:'"], "evaluation.extractor"),
         (["evaluation.images=1"], "evaluation.images"),
+        (["evaluation.classifier_epochs=0"], "evaluation.classifier_epochs"),
         (["evaluation=fid", "evaluation.images=9", "evaluation.inception_weights=/x"], "evaluation.images"),
         (["evaluation=fid"], "evaluation.inception_weights"),
-        (["evaluation=grid", "evaluation.extractor='module:f'"], "evaluation.images"),
+        (["evaluation.extractor=inception"], "evaluation.inception_weights"),
+        (["evaluation=grid", "evaluation.extractor='builtins:abs'"], "evaluation.images"),
+        (["+evaluation.colour=red"], "evaluation.colour"),
+        (["evaluation=grid", "+evaluation.colour=red"], "evaluation.colour"),
+        (["evaluation.extractor='builtins:abs'", "+evaluation.colour=red"], "evaluation.colour"),
     ],
 )
-def test_settings_that_cannot_work(overrides, key):
+def test_settings_that_cannot_work(tmp_path, overrides, key):
     with pytest.raises(SettingError) as caught:
-        compose(overrides)
+        check_outlets(compose(overrides), tmp_path)
     assert caught.value.key == key
 
 
+def test_an_unknown_extractor_is_told_the_known_ones():
+    with pytest.raises(SettingError, match=r"^evaluation\.extractor=fid: .*fd_classifier, inception.*null for grids"):
+        read_extractor(evaluation("evaluation.extractor=fid"))
+
+
+def test_the_extractor_alone_switches():
+    """What only another extractor has is let go."""
+    assert read_extractor(evaluation("evaluation.extractor=null")) is None
+    assert read_extractor(evaluation("evaluation.extractor='builtins:abs'")).model_fields_set == {"kind"}
+
+
+def test_the_weights_path_travels_whole(tmp_path, monkeypatch, weights):
+    """The root's process may have another working folder than the command."""
+    monkeypatch.chdir(weights.parent)
+    config = compose(["evaluation=fid", f"evaluation.inception_weights={weights.name}", "runtime.device=cpu"])
+    checked = check_outlets(config, tmp_path)
+    assert from_yaml(to_yaml(checked)).evaluation.inception_weights == str(weights)
+
+
 def test_class_shares_show_lost_classes(tmp_path):
-    config = compose(["evaluation.classifier_epochs=5"])
-    images = load(config.data, "train", 0)
+    site = bench(tmp_path)
+    images = load(site.config.data, "train", 0)
     threes = images.images(np.flatnonzero(images.labels == 3))
-    shares = ClassifierFeatures(config, tmp_path / "classifier.safetensors").scores(threes)
+    shares = ClassifierFeatures(site, epochs=5).scores(threes)
     assert list(shares) == [f"class_share/{digit}" for digit in range(10)]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["class_share/3"] > 0.9

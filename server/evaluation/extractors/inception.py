@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -10,17 +11,52 @@ from cleanfid.resize import build_resizer
 from scipy.special import rel_entr
 from torch import Tensor
 
-from fedphd.common.config.checks import INCEPTION_SPLITS
+from fedphd.common.choices import Affects
 from fedphd.common.data.images import Pixels
 from fedphd.common.errors import SettingError
-from fedphd.server.evaluation.features import in_batches
+from fedphd.common.paths import UserPath
+from fedphd.server.evaluation.extractor import EXTRACTORS, Extractor
+from fedphd.server.evaluation.features import Features, in_batches
 from fedphd.server.evaluation.frechet import Array
+from fedphd.server.evaluation.workbench import Workbench
 
 KEY = "evaluation.inception_weights"
 FILE_NAME = "inception-2015-12-05.pt"  # clean-fid looks for no other
+SPLITS = 10  # parts of the generated images that the Inception score is computed over
 
 
-class InceptionFeatures:
+@EXTRACTORS.register("inception")
+class InceptionExtractor(Extractor):
+    """FID and Inception score.
+
+    Attributes
+    ----------
+    inception_weights : Path or None
+        The file ``inception-2015-12-05.pt``.
+    """
+
+    fewest: ClassVar[int] = SPLITS
+    inception_weights: Annotated[UserPath | None, Affects.NOTHING] = None
+
+    @property
+    def metric(self) -> str:
+        """Name of the distance."""
+        return "fid"
+
+    def build(self, bench: Workbench) -> "InceptionFeatures":
+        """Make the features.
+
+        Raises
+        ------
+        SettingError
+            If there is no such file.
+        """
+        if self.inception_weights is None:
+            raise SettingError(KEY, None, f"give the path of {FILE_NAME}, or use evaluation=fd_classifier")
+        return InceptionFeatures(self.inception_weights, bench.batch_size, bench.device)
+
+
+class InceptionFeatures(Features):
     """The TorchScript translation of the original Inception-v3 graph, as clean-fid wraps it.
 
     Parameters
@@ -37,8 +73,6 @@ class InceptionFeatures:
     SettingError
         If there is no such file.
     """
-
-    metric = "fid"
 
     def __init__(self, weights: Path, batch_size: int, device: torch.device) -> None:
         if weights.name != FILE_NAME or not weights.is_file():
@@ -77,7 +111,7 @@ class InceptionFeatures:
         return torch.from_numpy(resized).permute(0, 3, 1, 2).to(self.device)
 
 
-def inception_score(probabilities: Array, splits: int = INCEPTION_SPLITS) -> tuple[float, float]:
+def inception_score(probabilities: Array, splits: int = SPLITS) -> tuple[float, float]:
     """Compute the Inception score exp(E_x KL(p(y|x) || p(y))) (Salimans et al. 2016, section 4).
 
     Parameters

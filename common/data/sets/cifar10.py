@@ -1,0 +1,27 @@
+"""CIFAR-10, as torchvision reads it."""
+
+import numpy as np
+
+from fedphd.common.data.data_set import DATA_SETS
+from fedphd.common.data.images import ArrayImages, Split
+from fedphd.common.data.torchvision_set import TorchvisionSet
+
+
+@DATA_SETS.register("cifar10")
+class CIFAR10(TorchvisionSet):
+    """CIFAR-10, 32x32 colour: 50,000 images to train and 10,000 held out."""
+
+    def read(self, split: Split, seed: int) -> ArrayImages:  # noqa: ARG002
+        """Read the images below `root`.
+
+        Raises
+        ------
+        SettingError
+            If `root` does not hold them, or they cannot be downloaded.
+        """
+        from torchvision import datasets  # noqa: PLC0415  (imports torch)
+
+        needed = "cifar-10-batches-py with its original files"
+        found = self.open(datasets.CIFAR10, needed, train=split == "train")
+        pixels = np.ascontiguousarray(np.moveaxis(found.data, 3, 1))
+        return ArrayImages(np.asarray(found.targets, np.int64), tuple(found.classes), (3, 32, 32), pixels)
