@@ -8,7 +8,7 @@ from pathlib import Path
 from flwr.app import ArrayRecord, MetricRecord
 
 from fedphd.common.config import Config
-from fedphd.common.network.build import count
+from fedphd.common.network.counting import count
 from fedphd.common.run.ledger import JsonLines, Ledger
 from fedphd.common.run.run_dir import CHECKPOINTS
 from fedphd.common.wire.messages import Drawing
