@@ -80,11 +80,16 @@ def _check_parts(config: Config, unet: UNet) -> None:
     if averaged_groups(config.exchange.kind) == [PARTS]:
         return
     try:
-        for name, _ in unet.named_parameters():
-            part_of(name)
+        parts = {part_of(name) for name, _ in unet.named_parameters()}
     except ValueError as error:
-        advice = f"needs a network with diffusers' parts ({error}); use exchange=full, or another network"
-        raise SettingError("exchange", config.exchange.kind, advice) from None
+        raise _no_such_parts(config, str(error)) from None
+    if missing := [part for part in PARTS if part not in parts]:
+        raise _no_such_parts(config, f"this one has no {' and no '.join(missing)}")
+
+
+def _no_such_parts(config: Config, cause: str) -> SettingError:
+    advice = f"needs a network with diffusers' parts ({cause}); use exchange=full, or another network"
+    return SettingError("exchange", config.exchange.kind, advice)
 
 
 def _check_gpus(runtime: RuntimeConfig) -> None:

@@ -14,11 +14,11 @@ path ``package.module:Class``. Of any network the code asks:
 More is asked only where a method needs it:
 
 - **Exchange of parts** (all of `exchange` but `full`): every parameter's name begins with one of `wire.parts.PREFIXES`,
-  diffusers' names of a U-Net's modules, such as `down_blocks`.
+  diffusers' names of a U-Net's modules, such as `down_blocks`, and there are some of each part.
 - **Features** (the contrastive term): a `mid_block`, which gives a tensor of shape (B, C, H, W).
-- **Pruning**: the class says ``prunable = True``. Then torch-pruning can trace it; it is made of Conv2d,
-  ConvTranspose2d, Linear and GroupNorm layers and diffusers' `Attention`; its grouped convolutions are depthwise; and
-  the last convolution in its `conv_out` makes the prediction.
+- **Pruning**: the class says ``prunable = True``. Then torch-pruning can trace it, for which it returns diffusers'
+  `UNet2DOutput`; it is made of Conv2d, ConvTranspose2d, Linear and GroupNorm layers and diffusers' `Attention`; its
+  grouped convolutions are depthwise; and the last convolution in its `conv_out` makes the prediction.
 - **Good advice**: the class's ``needs`` says what its options must fulfil, for the error where they do not.
 """
 
