@@ -25,6 +25,7 @@ from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.distances import DISTANCES
 from fedphd.common.training.noise_prediction import simple_loss
 from fedphd.launch.runtimes.inprocess import in_process_grid
 from fedphd.server.pruning_schedule import load_unet
@@ -70,7 +71,7 @@ def held_out_loss(config: Config, model: PackedModel) -> float:
     unet, diffusion = load_unet(config, model).eval(), Diffusion(config.diffusion)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return mean(float(simple_loss(unet, x_0, diffusion, "mse")) for _ in range(DRAWS))
+        return mean(float(simple_loss(unet, x_0, diffusion, DISTANCES["mse"])) for _ in range(DRAWS))
 
 
 def measure(seed: int, folder: Path) -> Iterator[tuple[str, float, float]]:

@@ -6,7 +6,7 @@ kept           where the method needs it
 ``own``        the parts of the network that never travel (`exchange=ulatdec`, `udec`)
 ``received``   what each edge sent, for changes that count from it (`codec.access.down.of=change`)
 ``residual``   what rounding took away from the last message (`codec.access.up.error_feedback`)
-``previous``   the client's last local model (`objective.contrastive`)
+``previous``   the client's last local model (terms of the objective with `keeps_previous`)
 ``control``    c_k (`objective.control_variates`)
 =============  ==========================================================================================
 
@@ -19,8 +19,8 @@ from fedphd.common.config import Config
 from fedphd.common.keeping.kept_models import Network, keep_model, kept_model, newest_model
 from fedphd.common.keeping.missing import MissingStateError
 from fedphd.common.keeping.state_store import StateStore, restarts
-from fedphd.common.network.build import check_size
 from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.rebuild import check_size
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.codec import CodedModel, code
 from fedphd.common.wire.links import standalone, upload
@@ -119,7 +119,7 @@ class Keeper:
             self.keep("own", trained.select(restrict(self.structure, self._personal)))
         if codec.down.of == "change":
             self._save(f"received/{self.edge}", self.edge, self.received)
-        if self.config.objective.contrastive:
+        if self.config.objective.keeps_previous:
             self.keep("previous", trained)
         return coded
 

@@ -4,8 +4,8 @@ from functools import lru_cache
 
 from fedphd.common.config import ModelConfig
 from fedphd.common.network import UNet
-from fedphd.common.network.build import rebuild_unet
 from fedphd.common.network.packing import PackedModel, unpack
+from fedphd.common.network.rebuild import rebuild_unet
 from fedphd.common.network.structure import Structure
 
 

@@ -12,7 +12,8 @@ from fedphd.client.optimizer_store import OptimizerStore
 from fedphd.common.config import TrainingConfig
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.training.compute import to_device
-from fedphd.common.training.fit import TrainingResult, fit, seeded
+from fedphd.common.training.fit import Descent, TrainingResult, fit
+from fedphd.common.training.session import Session
 
 OPTIMIZERS: dict[str, type[torch.optim.Adam | torch.optim.SGD]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
@@ -21,13 +22,9 @@ def train(
     unet: nn.Module,
     images: TrainingSet,
     objective: Objective,
-    config: TrainingConfig,
+    session: Session,
     *,
-    store: OptimizerStore | None,
-    edge_round: int,
-    edge_rounds: int,
-    seed: int,
-    device: torch.device,
+    store: OptimizerStore | None = None,
     control: ControlVariates | None = None,
 ) -> TrainingResult:
     """Train the U-Net in place for E epochs over the client's images.
@@ -40,18 +37,10 @@ def train(
         The client's images.
     objective : Objective
         What to minimise.
-    config : TrainingConfig
-        Epochs, batch size, optimizer, learning rate and the like.
-    store : OptimizerStore or None
-        Where the optimizer's state is kept between edge rounds; None: it starts anew each time.
-    edge_round : int
-        From 0 over the whole run; places this round in the learning rate's schedule.
-    edge_rounds : int
-        Edge rounds in the whole run.
-    seed : int
-        Of this client and edge round: order of images, timesteps, noise and dropout follow from it.
-    device : torch.device
-        Where to train.
+    session : Session
+        How, where and in which edge round.
+    store : OptimizerStore, optional
+        Where the optimizer's state is kept between edge rounds; without, it starts anew each time.
     control : ControlVariates, optional
         Of this U-Net; they correct its gradients (SCAFFOLD).
 
@@ -60,35 +49,37 @@ def train(
     FloatingPointError
         If the objective or a weight stops being finite: such a model must not be sent.
     """
-    unet = to_device(unet, device)
-    objective.to(device)
+    config = session.config
+    unet = to_device(unet, session.device)
+    objective.to(session.device)
+    descent = _descent(unet, len(images), session, store, control)
+    try:
+        result = fit(unet, _batches(images.to(session.device), config), objective, descent, session)
+    except FloatingPointError as error:
+        advice = f"lower training.lr={config.lr}"
+        raise FloatingPointError(f"{error} after edge round {session.edge_round}; {advice}") from error
+    if store is not None:
+        store.save(descent.optimizer, session.edge_round)
+    return result
+
+
+def _descent(
+    unet: nn.Module, images: int, session: Session, store: OptimizerStore | None, control: ControlVariates | None
+) -> Descent:
+    """Make the optimizer, go on with its kept state, and place this edge round in the run's schedule."""
+    config = session.config
     optimizer = OPTIMIZERS[config.optimizer](unet.parameters(), lr=config.lr, fused=True)
     if store is not None:
         store.restore(optimizer)
     if control is not None:
         control.follow(optimizer)
-    steps_per_round = config.epochs * ceil(len(images) / config.batch_size)
-    first, steps = edge_round * steps_per_round, edge_rounds * steps_per_round
-    try:
-        with seeded(seed, device):
-            result = fit(
-                unet,
-                _batches(images.to(device), config),
-                objective,
-                optimizer,
-                lambda step: config.lr * lr_factor(config, first + step, steps),
-                clip_norm=config.clip_norm,
-                precision=config.precision,
-                device=device,
-                compile=config.compile,
-                correct=control.correct if control is not None else None,
-            )
-    except FloatingPointError as error:
-        advice = f"lower training.lr={config.lr}"
-        raise FloatingPointError(f"{error} after edge round {edge_round}; {advice}") from error
-    if store is not None:
-        store.save(optimizer, edge_round)
-    return result
+    steps_per_round = config.epochs * ceil(images / config.batch_size)
+    first, steps = session.edge_round * steps_per_round, session.edge_rounds * steps_per_round
+    return Descent(
+        optimizer,
+        lambda step: config.lr * lr_factor(config, first + step, steps),
+        control.correct if control is not None else None,
+    )
 
 
 def _batches(images: TrainingSet, config: TrainingConfig) -> Iterator[Tensor]:

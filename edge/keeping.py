@@ -16,9 +16,9 @@ from fedphd.common.config import Config
 from fedphd.common.keeping.kept_models import Network, keep_model, kept_model, newest_model
 from fedphd.common.keeping.missing import MissingStateError
 from fedphd.common.keeping.state_store import State, StateStore, restarts
-from fedphd.common.network.build import check_size
 from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.network.packing import PackedModel
+from fedphd.common.network.rebuild import check_size
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.codec import CodedModel
 from fedphd.common.wire.links import Download, Reference, upload

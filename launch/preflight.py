@@ -5,18 +5,23 @@ from pathlib import Path
 
 import torch
 
+from fedphd.client.local_model import lone_objective
+from fedphd.client.objective import check_features, terms_of
 from fedphd.common.config import Config, RuntimeConfig
 from fedphd.common.config.topology import client_id
 from fedphd.common.data import check_fits, holder_data, load
 from fedphd.common.data.holders import ROOT
 from fedphd.common.data.partition import partition
 from fedphd.common.errors import SettingError
+from fedphd.common.network import UNet
 from fedphd.common.network.autoencoder import autoencoder_of
-from fedphd.common.network.build import build_unet, count
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.counting import count
 from fedphd.common.network.pruning import prune
 from fedphd.common.run.sole_writer import refuse_used, sole_writer
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.wire.parts import PARTS, averaged_groups, part_of
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.recorder import check_outlets
 
@@ -64,9 +69,10 @@ def check(config: Config) -> list[str]:
     Raises
     ------
     SettingError
-        If the images cannot be read, do not fit the U-Net or its autoencoder, or cannot be split as
-        asked; if the autoencoder cannot be loaded or its latents do not fit the U-Net; if the U-Net
-        cannot be built or pruned so; if the device is not there.
+        If there is no such term of the objective, distance or network, or an option does not fit it; if the images
+        cannot be read, do not fit the U-Net or its autoencoder, or cannot be split as asked; if the autoencoder
+        cannot be loaded or its latents do not fit the U-Net; if the U-Net cannot be built or pruned so, or has no
+        such parts; if the device is not there.
     """
     device = pick_device(config.runtime.device)
     _check_gpus(config.runtime)
@@ -76,6 +82,9 @@ def check(config: Config) -> list[str]:
     _check_data(config)
     autoencoder_of(config.model, device)
     unet = build_unet(config.model, config.seed)
+    check_features(terms_of(config.objective), unet)
+    lone_objective(config)
+    _check_parts(config, unet)
     if config.structure.kind != "dense":
         unet, _ = prune(unet, config.structure.ratio)
     notes = _insecure(config.runtime) + _idle_parts(config)
@@ -93,6 +102,23 @@ def _check_data(config: Config) -> None:
         check_fits(images, config.model)
     if not own:
         partition(images.labels, len(images.class_names), config.partition, len(clients), config.seed)
+
+
+def _check_parts(config: Config, unet: UNet) -> None:
+    """Check that the network has the parts that the exchange names."""
+    if averaged_groups(config.exchange.kind) == [PARTS]:
+        return
+    try:
+        parts = {part_of(name) for name, _ in unet.named_parameters()}
+    except ValueError as error:
+        raise _no_such_parts(config, str(error)) from None
+    if missing := [part for part in PARTS if part not in parts]:
+        raise _no_such_parts(config, f"this one has no {' and no '.join(missing)}")
+
+
+def _no_such_parts(config: Config, cause: str) -> SettingError:
+    advice = f"needs a network with diffusers' parts ({cause}); use exchange=full, or another network"
+    return SettingError("exchange", config.exchange.kind, advice)
 
 
 def _check_gpus(runtime: RuntimeConfig) -> None:
@@ -114,11 +140,12 @@ def _insecure(runtime: RuntimeConfig) -> list[str]:
 def _idle_parts(config: Config) -> list[str]:
     """Tell of what has no effect, or on fewer clients than one would think; in an ablation that may be meant."""
     notes = []
-    if config.objective.sparsity > 0 and config.structure.kind != "sparse_then_prune":
-        notes.append(
-            f"objective.sparsity={config.objective.sparsity:g} has no effect with structure={config.structure.kind}: "
-            "only structure=sparse_then_prune has sparse rounds"
-        )
+    for name, term in terms_of(config.objective).items():
+        if term.in_sparse_rounds_only and config.structure.kind != "sparse_then_prune":
+            notes.append(
+                f"objective.terms.{name} has no effect with structure={config.structure.kind}: "
+                "only structure=sparse_then_prune has sparse rounds"
+            )
     correction, clients = config.correction, config.topology.clients
     if correction.kind != "none" and correction.images < clients:
         notes.append(

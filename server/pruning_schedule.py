@@ -2,10 +2,11 @@
 
 from fedphd.common.config import Config, StructureConfig
 from fedphd.common.network import UNet
-from fedphd.common.network.build import count, rebuild_unet
+from fedphd.common.network.counting import count
 from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.packing import PackedModel, pack, unpack
 from fedphd.common.network.pruning import Pruning, prune, prune_like
+from fedphd.common.network.rebuild import rebuild_unet
 from fedphd.common.run.events import Prune
 from fedphd.common.run.ledger import Ledger
 from fedphd.server.state import GlobalState

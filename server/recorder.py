@@ -8,7 +8,7 @@ from pathlib import Path
 from flwr.app import ArrayRecord, MetricRecord
 
 from fedphd.common.config import Config, TrackerConfig
-from fedphd.common.network.build import count
+from fedphd.common.network.counting import count
 from fedphd.common.run.events import Checkpoint, Evaluate
 from fedphd.common.run.json_lines import JsonLines
 from fedphd.common.run.ledger import Ledger

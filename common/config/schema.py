@@ -45,15 +45,24 @@ class Section(BaseModel):
 # --- client ----------------------------------------------------------------------------------
 
 
-class ObjectiveConfig(Section):
-    """What a client minimises (`conf/objective/`); a term with weight zero is off."""
+class TermConfig(Carried):
+    """A term of the objective (`conf/objective/term/`), and what other tiers than the client's must know of it."""
 
-    loss: Literal["mse", "huber"]
-    sparsity: NonNegativeFloat
-    proximal: NonNegativeFloat
-    contrastive: NonNegativeFloat
-    temperature: PositiveFloat
+    weight: NonNegativeFloat
+    keeps_previous: bool = False  # whether clients keep their last local model for it
+
+
+class ObjectiveConfig(Section):
+    """What a client minimises (`conf/objective/`)."""
+
+    loss: str  # a name of DISTANCES, or the import path package.module:function
     control_variates: bool
+    terms: dict[str, TermConfig]
+
+    @property
+    def keeps_previous(self) -> bool:
+        """Whether clients keep their last local model."""
+        return any(term.keeps_previous and term.weight > 0 for term in self.terms.values())
 
 
 class TrainingConfig(Section):
@@ -207,7 +216,7 @@ class ModelConfig(Section):
     """A U-Net (`conf/model/`)."""
 
     name: str
-    network: Literal["unet2d", "convnext"]
+    network: str  # a registered name, or the import path package.module:Class
     unet: dict[str, object]
     autoencoder: AutoencoderConfig | None
 
@@ -328,7 +337,7 @@ class Config(Section):
         """Whether clients or edges keep what belongs to the network's structure, and must be pruned with it."""
         objective = self.objective
         feedback = self.codec.access.up.error_feedback or self.backbone.up.error_feedback
-        return self.exchange.keeps_parts or feedback or objective.control_variates or objective.contrastive > 0
+        return self.exchange.keeps_parts or feedback or objective.control_variates or objective.keeps_previous
 
     @property
     def edge_rounds(self) -> int:

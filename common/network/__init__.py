@@ -1,9 +1,10 @@
-"""The networks that can predict the noise. `UNet` is any of them; their top-level names are those of diffusers."""
+"""The networks that predict the noise, and what is done to them.
 
-from diffusers import UNet2DModel
+A new network is a class with a registration like `convnext.ConvNextUNet`, imported below, and a file in `conf/model/`;
+`networks` says what it must fulfil.
+"""
 
 from fedphd.common.network.convnext import ConvNextUNet
-
-UNet = UNet2DModel | ConvNextUNet
+from fedphd.common.network.networks import UNet
 
 __all__ = ["ConvNextUNet", "UNet"]

@@ -16,9 +16,16 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor, nn
 
+from fedphd.common.network.networks import register
+
 Heads = tuple[int, int]  # number of attention heads, channels of each
 
 
+@register(
+    "convnext",
+    needs="dim must be at least 4, sample_size a multiple of 2 ** (levels - 1), and in_channels equal to out_channels",
+    prunable=True,
+)
 class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """A U-Net of ConvNeXt blocks that predicts the noise in an image.
 

@@ -12,8 +12,9 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from fedphd.common.config import ModelConfig
-from fedphd.common.network.build import dense_structure, rebuild_unet
+from fedphd.common.network.build import dense_structure
 from fedphd.common.network.pruning import Pruning, prune_like
+from fedphd.common.network.rebuild import rebuild_unet
 
 _PRUNING: TypeAdapter[Pruning | None] = TypeAdapter(Pruning | None)
 

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from fedphd.common.errors import SettingError
 from fedphd.common.network import UNet
-from fedphd.common.network.build import image_shape, refresh_widths
+from fedphd.common.network.networks import check_prunable, image_shape
 from fedphd.common.network.structure import Structure, StructureError
+from fedphd.common.network.widths import refresh_widths
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def prune(unet: UNet, ratio: float) -> tuple[UNet, Pruning]:
     Raises
     ------
     SettingError
-        If some layer would lose nothing, or all that it has.
+        If some layer would lose nothing, or all that it has; or if the network cannot be pruned at all.
     """
+    check_prunable(unet)
     if not 0 < ratio < 1:
         raise SettingError("structure.ratio", ratio, _advice(unet))
     with _working_copy(unet) as (pruned, inputs):
@@ -130,16 +132,17 @@ def _working_copy(unet: UNet) -> Iterator[tuple[UNet, tuple[Tensor, Tensor]]]:
     """
     with torch.inference_mode(False), torch.enable_grad():
         work = copy.deepcopy(unet).cpu().requires_grad_(True)
-        yield work, (torch.zeros(1, *image_shape(work), dtype=work.dtype), torch.zeros(1).long())
+        weight = next(work.parameters())
+        yield work, (torch.zeros(1, *image_shape(work), dtype=weight.dtype), torch.zeros(1).long())
     for new, old in zip(work.parameters(), unet.parameters(), strict=True):
         new.requires_grad_(old.requires_grad)
     refresh_widths(work)
-    work.to(unet.device).train(unet.training)
+    work.to(next(unet.parameters()).device).train(unet.training)
 
 
 def _last_convolution(unet: UNet) -> nn.Conv2d:
     """Give the one that makes the image, whose channels stay."""
-    return [module for module in unet.conv_out.modules() if isinstance(module, nn.Conv2d)][-1]
+    return [module for module in unet.get_submodule("conv_out").modules() if isinstance(module, nn.Conv2d)][-1]
 
 
 def _attentions(unet: UNet) -> list[Attention]:

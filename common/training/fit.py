@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from fedphd.common.training.compute import autocast
+from fedphd.common.training.session import Session
+
+Loss = Callable[[nn.Module, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -22,43 +25,53 @@ class TrainingResult:
     seconds: float
 
 
-def fit(
-    unet: nn.Module,
-    batches: Iterable[Tensor],
-    loss: Callable[[nn.Module, Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
-    rates: Callable[[int], float],
-    *,
-    clip_norm: float | None,
-    precision: str,
-    device: torch.device,
-    compile: bool = False,
-    correct: Callable[[], None] | None = None,
-) -> TrainingResult:
+@dataclass(frozen=True)
+class Descent:
+    """How a network moves.
+
+    Attributes
+    ----------
+    optimizer : torch.optim.Optimizer
+        Of the network's parameters.
+    rate : Callable[[int], float]
+        The learning rate of each step, counted from 0 in one training.
+    correct : Callable[[], None], optional
+        Changes the gradients in place, before they are clipped.
+    """
+
+    optimizer: torch.optim.Optimizer
+    rate: Callable[[int], float]
+    correct: Callable[[], None] | None = None
+
+    def step(self, number: int, objective: Tensor, parameters: Iterable[Tensor], clip_norm: float | None) -> None:
+        """Make step `number` down the gradient of `objective`, whose norm is at most `clip_norm`."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(number)
+        self.optimizer.zero_grad(set_to_none=True)
+        objective.backward()
+        if self.correct is not None:
+            self.correct()
+        if clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+        self.optimizer.step()
+
+
+def fit(unet: nn.Module, batches: Iterable[Tensor], loss: Loss, descent: Descent, session: Session) -> TrainingResult:
     """Train a network in place, one optimizer step for each batch.
 
     Parameters
     ----------
     unet : nn.Module
-        On `device`; put into training mode.
+        On the session's device; put into training mode.
     batches : Iterable[Tensor]
-        At least one x_0 of shape (B, C, H, W), on `device`. Taken one by one, as they are needed.
+        At least one x_0 of shape (B, C, H, W), on that device. Taken one by one, as they are needed; what is drawn
+        to make them follows from the session's seed too.
     loss : Callable[[nn.Module, Tensor], Tensor]
         The mean objective of a batch, a scalar.
-    optimizer : torch.optim.Optimizer
-        Of the network's parameters.
-    rates : Callable[[int], float]
-        The learning rate of each step, counted from 0 in this call.
-    clip_norm : float or None
-        Largest norm of all gradients together; None: no clipping.
-    precision : str
-        "float32", "bfloat16" or "auto", as in `fedphd.common.training.compute.autocast`.
-    device : torch.device
-        Where to compute.
-    compile : bool
-        Whether to compile the network.
-    correct : Callable[[], None], optional
-        Changes the gradients in place, before they are clipped.
+    descent : Descent
+        How the network moves.
+    session : Session
+        Device, seed, clipping, precision, and whether to compile.
 
     Raises
     ------
@@ -67,21 +80,14 @@ def fit(
     """
     started = time.perf_counter()
     unet.train()
-    model = cast(nn.Module, torch.compile(unet)) if compile else unet
+    model = cast(nn.Module, torch.compile(unet)) if session.config.compile else unet
     steps, total, seen = 0, 0.0, 0
-    for x_0 in batches:
-        for group in optimizer.param_groups:
-            group["lr"] = rates(steps)
-        with autocast(device, precision):
-            objective = loss(model, x_0)
-        optimizer.zero_grad(set_to_none=True)
-        objective.backward()
-        if correct is not None:
-            correct()
-        if clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(unet.parameters(), clip_norm)
-        optimizer.step()
-        steps, total, seen = steps + 1, total + objective.item() * len(x_0), seen + len(x_0)
+    with seeded(session.seed, session.device):
+        for x_0 in batches:
+            with autocast(session.device, session.config.precision):
+                objective = loss(model, x_0)
+            descent.step(steps, objective, unet.parameters(), session.config.clip_norm)
+            steps, total, seen = steps + 1, total + objective.item() * len(x_0), seen + len(x_0)
     if not isfinite(total) or not all(p.isfinite().all() for p in unet.parameters()):
         raise FloatingPointError("objective or weights are not finite")
     return TrainingResult(total / seen, steps, time.perf_counter() - started)

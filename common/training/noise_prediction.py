@@ -1,15 +1,12 @@
 """DDPM's simple loss: predict the noise that was added."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedphd.common.training.diffusion import Diffusion
-
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "huber": F.smooth_l1_loss}
+from fedphd.common.training.distances import Distance
 
 
 @dataclass(frozen=True)
@@ -46,22 +43,21 @@ def add_noise(x_0: Tensor, diffusion: Diffusion) -> Noised:
     return Noised(diffusion.add_noise(x_0, epsilon, t), t, epsilon)
 
 
-def prediction_error(unet: nn.Module, noised: Noised, distance: str) -> Tensor:
-    """Measure how far epsilon_theta(x_t, t) is from epsilon, on average: a scalar.
+def predict(unet: nn.Module, noised: Noised) -> Tensor:
+    """Predict the noise, epsilon_theta(x_t, t): float32, shape (B, C, H, W).
 
     Parameters
     ----------
     unet : nn.Module
         Predicts epsilon, as diffusers' U-Nets do.
     noised : Noised
-        What it predicts from, and what it should predict.
-    distance : str
-        A name of `LOSSES`.
+        What it predicts from.
     """
-    return LOSSES[distance](unet(noised.x_t, noised.t).sample.float(), noised.epsilon)
+    prediction: Tensor = unet(noised.x_t, noised.t).sample
+    return prediction.float()
 
 
-def simple_loss(unet: nn.Module, x_0: Tensor, diffusion: Diffusion, distance: str) -> Tensor:
+def simple_loss(unet: nn.Module, x_0: Tensor, diffusion: Diffusion, distance: Distance) -> Tensor:
     """DDPM's simple loss of a batch (Ho et al. 2020, eq. 14): a scalar.
 
     Parameters
@@ -72,7 +68,8 @@ def simple_loss(unet: nn.Module, x_0: Tensor, diffusion: Diffusion, distance: st
         Images in [-1, 1], or latents, shape (B, C, H, W).
     diffusion : Diffusion
         The forward process.
-    distance : str
-        A name of `LOSSES`: "mse" as in the paper.
+    distance : Distance
+        Of the prediction from the noise: the mean squared error in the paper.
     """
-    return prediction_error(unet, add_noise(x_0, diffusion), distance)
+    noised = add_noise(x_0, diffusion)
+    return distance(predict(unet, noised), noised.epsilon)

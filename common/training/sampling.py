@@ -2,122 +2,121 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedphd.common.config import Config
 from fedphd.common.data.images import Pixels
 from fedphd.common.network import UNet
-from fedphd.common.network.autoencoder import Autoencoder
-from fedphd.common.network.build import image_shape
+from fedphd.common.network.autoencoder import Autoencoder, autoencoder_of
+from fedphd.common.network.networks import image_shape
 from fedphd.common.training.compute import threads, to_device
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.seeding import derive_seed, numpy_rng
 
 EVALUATION = ("evaluation",)
 
+Stream = Sequence[str | int]
 
-def draw(
-    unet: UNet,
-    diffusion: Diffusion,
-    count: int,
-    *,
-    seed: int,
-    batch_size: int,
-    device: torch.device,
-    autoencoder: Autoencoder | None = None,
-    first: int = 0,
-    stream: Sequence[str | int] = EVALUATION,
-) -> Pixels:
-    """Generate images.
 
-    Parameters
+@dataclass(frozen=True)
+class Sampler:
+    """The situation of a drawing: how, where and from which noise images are drawn.
+
+    Attributes
     ----------
-    unet : UNet
-        Moved to `device`; draws in evaluation mode.
     diffusion : Diffusion
-        The sampler.
-    count : int
-        n.
+        DDIM's steps and eta.
     seed : int
         The run's seed. An image's noise depends on it, on the stream and on the image's place in it
-        alone, not on n nor on the batches; the sampler's own noise (eta above 0) depends on the
-        batches too.
+        alone, not on how many are drawn nor on the batches; the sampler's own noise (eta above 0) depends
+        on the batches too.
     batch_size : int
         Images that are drawn together.
     device : torch.device
         Where to compute.
     autoencoder : Autoencoder, optional
         That of the latents which the U-Net draws; None where it draws pixels.
-    first : int
-        Place of the first image in the stream.
-    stream : Sequence[str | int]
-        Names the stream of random numbers.
-
-    Returns
-    -------
-    NDArray[uint8]
-        Shape (n, C, H, W), values 0 to 255.
     """
-    shape = image_shape(unet) if autoencoder is None else autoencoder.image_shape
-    images = np.empty((count, *shape), np.uint8)
-    x_0 = _batches(unet, diffusion, range(first, first + count), seed, stream, batch_size, device, autoencoder is None)
-    with threads(os.cpu_count() or 1):  # the clients wait meanwhile
-        for start, batch in zip(range(0, count, batch_size), x_0, strict=True):
-            drawn = batch if autoencoder is None else autoencoder.decode(batch)
-            images[start : start + batch_size] = _to_bytes(drawn)
-    return images
 
+    diffusion: Diffusion
+    seed: int
+    batch_size: int
+    device: torch.device
+    autoencoder: Autoencoder | None = None
 
-def draw_latents(
-    unet: UNet,
-    diffusion: Diffusion,
-    count: int,
-    *,
-    seed: int,
-    batch_size: int,
-    device: torch.device,
-    first: int = 0,
-    stream: Sequence[str | int] = EVALUATION,
-) -> NDArray[np.float32]:
-    """Generate the latents that `draw` would decode, to train on them; parameters as there.
+    @classmethod
+    def of(cls, config: Config, device: torch.device) -> Self:
+        """Make the sampler that evaluations use.
 
-    Returns
-    -------
-    NDArray[float32]
-        Shape (n, c, h, w).
-    """
-    latents = np.empty((count, *image_shape(unet)), np.float32)
-    x_0 = _batches(unet, diffusion, range(first, first + count), seed, stream, batch_size, device, clip=False)
-    with threads(os.cpu_count() or 1):
-        for start, batch in zip(range(0, count, batch_size), x_0, strict=True):
-            latents[start : start + batch_size] = batch.float().cpu().numpy()
-    return latents
+        Raises
+        ------
+        SettingError
+            If diffusion or autoencoder cannot be as configured.
+        """
+        autoencoder = autoencoder_of(config.model, device)
+        return cls(Diffusion(config.diffusion), config.seed, config.evaluation.batch_size, device, autoencoder)
 
+    def draw(self, unet: UNet, count: int, *, first: int = 0, stream: Stream = EVALUATION) -> Pixels:
+        """Generate images.
 
-def _batches(
-    unet: UNet,
-    diffusion: Diffusion,
-    places: range,
-    seed: int,
-    stream: Sequence[str | int],
-    batch_size: int,
-    device: torch.device,
-    clip: bool,
-) -> Iterator[Tensor]:
-    """Yield x_0 of the images at these places of the stream, batch by batch."""
-    shape = image_shape(unet)
-    noise = numpy_rng(seed, *stream, "noise")
-    for _ in range(places.start):
-        noise.standard_normal(shape, np.float32)
-    unet = to_device(unet, device)
-    for start in range(places.start, places.stop, batch_size):
-        size = min(batch_size, places.stop - start)
-        epsilon = torch.from_numpy(noise.standard_normal((size, *shape), np.float32)).to(device)
-        generator = torch.Generator().manual_seed(derive_seed(seed, *stream, "sampler", start))
-        yield diffusion.sample(unet, epsilon, generator, clip=clip)
+        Parameters
+        ----------
+        unet : UNet
+            Moved to the device; draws in evaluation mode.
+        count : int
+            n.
+        first : int
+            Place of the first image in the stream.
+        stream : Sequence[str | int]
+            Names the stream of random numbers.
+
+        Returns
+        -------
+        NDArray[uint8]
+            Shape (n, C, H, W), values 0 to 255.
+        """
+        shape = image_shape(unet) if self.autoencoder is None else self.autoencoder.image_shape
+        images = np.empty((count, *shape), np.uint8)
+        with threads(os.cpu_count() or 1):  # the clients wait meanwhile
+            for start, x_0 in self._batches(unet, range(first, first + count), stream, clip=self.autoencoder is None):
+                drawn = x_0 if self.autoencoder is None else self.autoencoder.decode(x_0)
+                images[start : start + len(drawn)] = _to_bytes(drawn)
+        return images
+
+    def draw_latents(
+        self, unet: UNet, count: int, *, first: int = 0, stream: Stream = EVALUATION
+    ) -> NDArray[np.float32]:
+        """Generate the latents that `draw` would decode, to train on them; parameters as there.
+
+        Returns
+        -------
+        NDArray[float32]
+            Shape (n, c, h, w).
+        """
+        latents = np.empty((count, *image_shape(unet)), np.float32)
+        with threads(os.cpu_count() or 1):
+            for start, x_0 in self._batches(unet, range(first, first + count), stream, clip=False):
+                latents[start : start + len(x_0)] = x_0.float().cpu().numpy()
+        return latents
+
+    def _batches(self, unet: UNet, places: range, stream: Stream, clip: bool) -> Iterator[tuple[int, Tensor]]:
+        """Yield x_0 of the images at these places of the stream, batch by batch, each with its start among them."""
+        shape = image_shape(unet)
+        noise = numpy_rng(self.seed, *stream, "noise")
+        for _ in range(places.start):
+            noise.standard_normal(shape, np.float32)
+        unet = to_device(unet, self.device)
+        for start in range(places.start, places.stop, self.batch_size):
+            size = min(self.batch_size, places.stop - start)
+            epsilon = torch.from_numpy(noise.standard_normal((size, *shape), np.float32)).to(self.device)
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, *stream, "sampler", start))
+            yield start - places.start, self.diffusion.sample(unet, epsilon, generator, clip=clip)
 
 
 def _to_bytes(images: Tensor) -> Pixels:

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from fedphd.common.config import EXACT, Config, ExchangeConfig, HopsCodec, StructureConfig, WaysCodec
 from fedphd.common.network import UNet
-from fedphd.common.network.build import build_unet, count
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.counting import count
 from fedphd.common.network.pruning import prune
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.parts import PARTS, restrict

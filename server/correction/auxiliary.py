@@ -8,7 +8,7 @@ places alone: whatever the interruptions, the set is the same.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from fedphd.common.run.events import Draw
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
-from fedphd.common.training.sampling import draw, draw_latents
+from fedphd.common.training.sampling import Sampler
 from fedphd.server.correction.apportionment import apportion
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
@@ -76,8 +76,8 @@ class AuxiliarySet:
         self.config = config
         self.ledger = ledger
         self.shares = apportion(config.correction.images, samples)
-        self._device = pick_device(config.runtime.device)
-        self._diffusion = Diffusion(config.diffusion)
+        device = pick_device(config.runtime.device)
+        self._sampler = Sampler(Diffusion(config.diffusion), config.seed, config.correction.chunk, device)
         self._run = _run_id(config)
         for draft in folder.glob(".*.draft"):  # of a process that was killed
             draft.unlink()
@@ -135,17 +135,9 @@ class AuxiliarySet:
 
     def _draw(self, chunk: Chunk, unet: UNet) -> Images:
         """Draw a chunk at once, so that even the sampler's own noise follows from its place."""
-        sample: Callable[..., Images] = draw if self.config.model.autoencoder is None else draw_latents
-        images = sample(
-            unet,
-            self._diffusion,
-            chunk.count,
-            seed=self.config.seed,
-            batch_size=chunk.count,
-            device=self._device,
-            first=chunk.first,
-            stream=("auxiliary", chunk.client),
-        )
+        sampler = replace(self._sampler, batch_size=chunk.count)
+        draw: Callable[..., Images] = sampler.draw if self.config.model.autoencoder is None else sampler.draw_latents
+        images = draw(unet, chunk.count, first=chunk.first, stream=("auxiliary", chunk.client))
         if not np.isfinite(images).all():
             raise FedPhDError(f"the local model of {chunk.client} draws latents that are not finite numbers")
         return images

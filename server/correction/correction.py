@@ -5,7 +5,7 @@ from functools import cached_property, partial
 from itertools import islice
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedphd.common.config import Config
 from fedphd.common.data.training_set import TrainingSet
@@ -15,9 +15,11 @@ from fedphd.common.run.events import Correct
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.training.compute import pick_device, to_device
 from fedphd.common.training.diffusion import Diffusion
-from fedphd.common.training.fit import fit, seeded
+from fedphd.common.training.distances import find_distance
+from fedphd.common.training.fit import Descent, fit
 from fedphd.common.training.noise_prediction import simple_loss
 from fedphd.common.training.seeding import derive_seed
+from fedphd.common.training.session import Session
 from fedphd.server.pruning_schedule import load_unet
 
 
@@ -38,7 +40,8 @@ class Correction:
     def __init__(self, config: Config, auxiliary: Callable[[], TrainingSet], ledger: Ledger) -> None:
         self.config = config
         self.device = pick_device(config.runtime.device)
-        self.diffusion = Diffusion(config.diffusion)
+        distance = find_distance(config.objective.loss)
+        self._loss = partial(simple_loss, diffusion=Diffusion(config.diffusion), distance=distance)
         self.ledger = ledger
         self._auxiliary = auxiliary
 
@@ -60,27 +63,26 @@ class Correction:
         SettingError
             If the model diverges.
         """
-        settings = self.config.correction
         unet = to_device(load_unet(self.config, model), self.device)
-        adam = torch.optim.Adam(unet.parameters(), lr=settings.lr, fused=True)
-        with seeded(derive_seed(self.config.seed, "correction", root_round), self.device):
-            try:
-                result = fit(
-                    unet,
-                    islice(self._batches(), settings.steps),
-                    partial(simple_loss, diffusion=self.diffusion, distance=self.config.objective.loss),
-                    adam,
-                    lambda _step: settings.lr,
-                    clip_norm=self.config.training.clip_norm,
-                    precision=self.config.training.precision,
-                    device=self.device,
-                )
-            except FloatingPointError as error:
-                advice = f"the model of round {root_round} diverges when it is fine-tuned ({error}); use a smaller one"
-                raise SettingError("correction.lr", settings.lr, advice) from error
+        try:
+            result = fit(unet, self._some_batches(), self._loss, self._descent(unet), self._session(root_round))
+        except FloatingPointError as error:
+            advice = f"the model of round {root_round} diverges when it is fine-tuned ({error}); use a smaller one"
+            raise SettingError("correction.lr", self.config.correction.lr, advice) from error
         seconds = round(result.seconds, 3)
         self.ledger.write(Correct(round=root_round, steps=result.steps, loss=result.loss, seconds=seconds))
         return pack(unet.state_dict())
+
+    def _session(self, root_round: int) -> Session:
+        seed = derive_seed(self.config.seed, "correction", root_round)
+        return Session(self.config.training.model_copy(update={"compile": False}), self.device, seed)
+
+    def _descent(self, unet: nn.Module) -> Descent:
+        lr = self.config.correction.lr
+        return Descent(torch.optim.Adam(unet.parameters(), lr=lr, fused=True), lambda _step: lr)
+
+    def _some_batches(self) -> Iterator[Tensor]:
+        return islice(self._batches(), self.config.correction.steps)
 
     @cached_property
     def _images(self) -> TrainingSet:

@@ -12,10 +12,8 @@ from fedphd.common.data.holders import ROOT
 from fedphd.common.data.images import Pixels
 from fedphd.common.errors import SettingError
 from fedphd.common.network import UNet
-from fedphd.common.network.autoencoder import autoencoder_of
 from fedphd.common.training.compute import pick_device
-from fedphd.common.training.diffusion import Diffusion
-from fedphd.common.training.sampling import draw
+from fedphd.common.training.sampling import Sampler
 from fedphd.server.evaluation.extractors import read_extractor
 from fedphd.server.evaluation.features import Features
 from fedphd.server.evaluation.frechet import Gaussian, fit_gaussian, frechet_distance
@@ -47,7 +45,6 @@ class Evaluator:
         self.config = config.model_copy(update={"data": holder_data(config, ROOT)})
         self.run_dir = run_dir
         self.device = pick_device(config.runtime.device)
-        self.diffusion = Diffusion(config.diffusion)
         self.extractor = read_extractor(config.evaluation)
         self._folder = self._folder_of_choices()
         self.features = self._build_features()
@@ -70,16 +67,7 @@ class Evaluator:
             in a run's first evaluation hold the work on the real images too.
         """
         started = time.perf_counter()
-        settings = self.config.evaluation
-        images = draw(
-            unet,
-            self.diffusion,
-            self.images,
-            seed=self.config.seed,
-            batch_size=settings.batch_size,
-            device=self.device,
-            autoencoder=autoencoder_of(self.config.model, self.device),
-        )
+        images = Sampler.of(self.config, self.device).draw(unet, self.images)
         self.show(round, images)
         return self.measure(images) | {"evaluation_seconds": time.perf_counter() - started}
 

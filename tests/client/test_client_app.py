@@ -60,7 +60,7 @@ def test_a_client_gives_the_same_answer_again_and_another_in_another_round(
 
 
 def test_sparse_rounds_train_otherwise(start: PackedModel, tmp_path: Path) -> None:
-    config = small_config(*FEW, "objective=group_sparsity", "objective.sparsity=0.01")
+    config = small_config(*FEW, "objective=group_sparsity", "objective.terms.group_sparsity.weight=0.01")
     orders = [train_order(start, 0, sparse=sparse) for sparse in (False, True)]
     replies = [ask(config, tmp_path / str(order.sparse), order.write(), TRAIN, 1)[1] for order in orders]
     trained = [update_of(reply, order).model.decode() for reply, order in zip(replies, orders, strict=True)]

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from asking import ask, settings, start_of, train_order, update_of
 from flwr.app import Message, RecordDict
 from helpers import download
 
 from fedphd.client.local_data import local_data
 from fedphd.common.config import Config
-from fedphd.common.network.build import rebuild_unet
 from fedphd.common.network.packing import PackedModel, unpack
-from fedphd.common.training.diffusion import Diffusion
-from fedphd.common.training.sampling import draw
+from fedphd.common.network.rebuild import rebuild_unet
+from fedphd.common.training.sampling import Sampler
 from fedphd.common.wire.messages import DRAW, LOCAL, TRAIN, ClientErrand, ClientUpdate, Drawing
 from fedphd.common.wire.parts import PARTS, SHARED, Parts
 
@@ -60,7 +60,7 @@ def test_a_local_model_follows_from_seed_and_start_alone(tmp_path: Path, start: 
     ask(config, tmp_path, train_order(start, 0).write(), TRAIN, 1)
     later = local(config, tmp_path, errand(start, root_round=1), start)
     assert replace(later, edge_round=0) == first
-    terms = ["objective=control_variates", "objective.contrastive=1", "objective.proximal=9", "objective.sparsity=1"]
+    terms = ["objective=control_variates", "+objective/term=[contrastive,group_sparsity,proximal]"]
     assert local(settings(*LOCALLY, *terms), tmp_path / "other", errand(start), start) == first
     assert local(settings(*LOCALLY, "seed=1"), tmp_path / "seed", errand(start), start).model != first.model
 
@@ -84,7 +84,7 @@ def drawn(config: Config, folder: Path, content: RecordDict, images: int) -> Dra
 def by_root(config: Config, model: PackedModel, images: int) -> np.ndarray:
     unet = rebuild_unet(config.model, model.structure)
     unet.load_state_dict(unpack(model))
-    return draw(unet, Diffusion(config.diffusion), images, seed=config.seed, batch_size=64, device=unet.device)
+    return Sampler.of(config, torch.device("cpu")).draw(unet, images)
 
 
 def test_a_client_draws_with_what_it_was_sent(tmp_path: Path, start: PackedModel) -> None:

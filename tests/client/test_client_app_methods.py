@@ -111,7 +111,9 @@ def test_answers_are_coded_as_asked(
 
 
 def test_a_proximal_term_keeps_near_what_was_received(train: Train, start: PackedModel, trained: PackedModel) -> None:
-    near = train(settings(ANEW, "objective.proximal=100"), train_order(start, 0)).model.decode()
+    near = train(
+        settings(ANEW, "objective=proximal", "objective.terms.proximal.weight=100"), train_order(start, 0)
+    ).model.decode()
     distances = [float(np.linalg.norm(model.vector - start.vector)) for model in (near, trained)]
     assert 0 < distances[0] < 0.9 * distances[1]
 

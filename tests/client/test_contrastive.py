@@ -8,17 +8,19 @@ import torch
 from helpers import small_config
 from torch import Tensor, nn
 
-from fedphd.client.contrastive import bottleneck_features, contrastive_loss
-from fedphd.client.objective import Objective
-from fedphd.common.config import ObjectiveConfig
+from fedphd.client.objective import Compared, Contrastive, Objective
+from fedphd.client.objective.contrastive import contrastive_loss
+from fedphd.client.objective.features import bottleneck_features
 from fedphd.common.errors import SettingError
 from fedphd.common.network.build import build_unet
 from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.distances import DISTANCES
 from fedphd.common.training.noise_prediction import add_noise, simple_loss
 
 CONFIG = small_config()
 DIFFUSION = Diffusion(CONFIG.diffusion)
-MOON = CONFIG.objective.model_copy(update={"contrastive": 2.0, "temperature": 0.5})
+MSE = DISTANCES["mse"]
+MOON = Contrastive(kind="contrastive", weight=2.0, keeps_previous=True, temperature=0.5)
 X_0 = torch.linspace(-1, 1, 3 * 64).view(3, 1, 8, 8)
 
 
@@ -59,11 +61,11 @@ def term(network: nn.Module, objective: Objective, seed: int = 0) -> Tensor:
     torch.manual_seed(seed)
     whole = objective(network, X_0)
     torch.manual_seed(seed)
-    return whole - simple_loss(network, X_0, DIFFUSION, MOON.loss)
+    return whole - simple_loss(network, X_0, DIFFUSION, MSE)
 
 
-def moon(received: nn.Module, previous: nn.Module | None, config: ObjectiveConfig = MOON) -> Objective:
-    return Objective(config, DIFFUSION, sparse=False, received=received, previous=previous)
+def moon(received: nn.Module, previous: nn.Module | None) -> Objective:
+    return Objective(MSE, DIFFUSION, {"contrastive": MOON}, Compared(received, previous))
 
 
 # --- the formula ---------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ def test_the_local_model_runs_once_and_keeps_no_hook() -> None:
     objective = moon(Tiny(2), Tiny(3))
     objective(local, X_0).backward()
     assert (local.passes, local.decoded) == (1, 1)
-    assert not any(network.mid_block._forward_hooks for network in (local, objective.received, objective.previous))
+    assert not any(network.mid_block._forward_hooks for network in (local, *objective.compared.models))
 
 
 def test_the_hook_goes_also_after_an_error() -> None:
@@ -180,13 +182,13 @@ def test_a_compiled_network_has_the_term_in_its_second_round_too() -> None:
     torch.manual_seed(0)
     whole = moon(received, previous)(compiled, X_0)
     torch.manual_seed(0)
-    torch.testing.assert_close(whole - simple_loss(local, X_0, DIFFUSION, MOON.loss), expected)
+    torch.testing.assert_close(whole - simple_loss(local, X_0, DIFFUSION, MSE), expected)
 
 
 def test_a_network_that_was_compiled_without_the_term_is_an_error() -> None:
     torch.compiler.reset()
     compiled = torch.compile(build_unet(CONFIG.model, 0), backend="eager")
-    Objective(CONFIG.objective, DIFFUSION, sparse=False)(compiled, X_0)
+    Objective(MSE, DIFFUSION)(compiled, X_0)
     with pytest.raises(SettingError, match=r"training\.compile"):
         moon(build_unet(CONFIG.model, 1), build_unet(CONFIG.model, 2))(compiled, X_0)
 
@@ -194,5 +196,5 @@ def test_a_network_that_was_compiled_without_the_term_is_an_error() -> None:
 def test_a_unet_without_a_bottleneck_is_an_error() -> None:
     unet = build_unet(CONFIG.model, 0)
     unet.mid_block = None
-    with pytest.raises(SettingError, match=r"objective\.contrastive"):
+    with pytest.raises(SettingError, match=r"^objective\.terms\.contrastive\.kind=contrastive: needs .* bottleneck"):
         moon(unet, None)

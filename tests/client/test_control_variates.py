@@ -1,6 +1,7 @@
 """SCAFFOLD. The sign of the update is the point: with the opposite one, control variates drive clients apart."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,12 +16,18 @@ from fedphd.client.training import train
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.network.build import build_unet
 from fedphd.common.training.diffusion import Diffusion
-from fedphd.common.training.fit import fit
+from fedphd.common.training.distances import DISTANCES
+from fedphd.common.training.fit import Descent, fit
 from fedphd.common.training.seeding import numpy_rng
+from fedphd.common.training.session import Session
 
 CPU = torch.device("cpu")
 CONFIG = small_config()
 STEP = [torch.zeros(1)]  # one batch, of which the quadratics below make no use
+
+
+def session(**changes: object) -> Session:
+    return Session(CONFIG.training.model_copy(update=changes), CPU, seed=0)
 
 
 class Point(nn.Module):
@@ -48,12 +55,8 @@ def descend(
         point,
         STEP * len(rates),
         lambda network, _x_0: (network.w * gradient).sum() + (network.v * gradient).sum(),
-        rule,
-        rates.__getitem__,
-        clip_norm=clip_norm,
-        precision="float32",
-        device=CPU,
-        correct=None if control is None else control.correct,
+        Descent(rule, rates.__getitem__, None if control is None else control.correct),
+        session(clip_norm=clip_norm),
     )
 
 
@@ -157,12 +160,8 @@ def rounds(scaffold: bool, number: int) -> float:
             point,
             STEP * 10,
             lambda network, _x_0, k=k: A[k] / 2 * (network.w - B[k]).square().sum(),
-            optimizer,
-            lambda _step: 0.02,
-            clip_norm=None,
-            precision="float32",
-            device=CPU,
-            correct=control.correct if scaffold else None,
+            Descent(optimizer, lambda _step: 0.02, control.correct if scaffold else None),
+            session(clip_norm=None),
         )
         x, new = point.w.detach().clone(), control.result()["w"]
         c, own[k] = c + (new - own[k]) / 2, new  # Algorithm 1, line 17, with |S| / N = 1/2
@@ -191,13 +190,8 @@ def test_a_clients_training_of_a_unet(schedule: str) -> None:
     train(
         unet,
         TrainingSet(images),
-        Objective(CONFIG.objective, Diffusion(CONFIG.diffusion), sparse=False),
-        CONFIG.training.model_copy(update=changes),
-        store=None,
-        edge_round=0,
-        edge_rounds=5,
-        seed=0,
-        device=CPU,
+        Objective(DISTANCES["mse"], Diffusion(CONFIG.diffusion)),
+        replace(session(**changes), edge_rounds=5),
         control=control,
     )
     # Four steps of 20 in the whole run, with warm-up: rates 1/4, 2/4, 3/4 and 4/4 of 0.5, on a line from 1 to 0.

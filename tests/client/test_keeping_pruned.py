@@ -9,15 +9,16 @@ from helpers import download, small_config
 from fedphd.client.keeping import Keeper
 from fedphd.common.config import Config
 from fedphd.common.keeping.missing import MissingStateError
-from fedphd.common.network.build import build_unet, rebuild_unet
+from fedphd.common.network.build import build_unet
 from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.network.packing import PackedModel, pack, unpack
 from fedphd.common.network.pruning import Pruning, prune, prune_like
+from fedphd.common.network.rebuild import rebuild_unet
 from fedphd.common.wire.messages import ClientErrand
 from fedphd.common.wire.parts import PARTS, SHARED, Parts, restrict
 
 MODEL = small_config().model
-METHODS = ["objective.contrastive=1", "objective.control_variates=true", "codec=int8"]
+METHODS = ["objective=contrastive", "objective.control_variates=true", "codec=int8"]
 
 
 def network(seed: int) -> PackedModel:

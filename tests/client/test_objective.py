@@ -6,10 +6,14 @@ import torch
 from helpers import small_config
 from torch import Tensor, nn
 
-from fedphd.client.objective import Objective, group_norm_penalty, needs_previous, needs_received, squared_distance
+from fedphd.client.objective import TERMS, Compared, Objective, Term, terms_of
+from fedphd.client.objective.group_sparsity import group_norm_penalty
+from fedphd.client.objective.proximal import squared_distance
 from fedphd.common.config import ObjectiveConfig
+from fedphd.common.errors import SettingError
 from fedphd.common.network.build import build_unet
 from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.distances import DISTANCES
 from fedphd.common.training.noise_prediction import simple_loss
 
 CONFIG = small_config()
@@ -29,28 +33,26 @@ class Guess(nn.Module):
         return SimpleNamespace(sample=torch.zeros_like(x_t))
 
 
-def settings(**changes: object) -> ObjectiveConfig:
-    return CONFIG.objective.model_copy(update=changes)
+def terms(**weights: float) -> dict[str, Term]:
+    return {kind: TERMS.read({"kind": kind, "weight": weight}) for kind, weight in weights.items()}
 
 
-def value(
-    config: ObjectiveConfig, network: nn.Module, sparse: bool = False, received: nn.Module | None = None
-) -> Tensor:
+def value(network: nn.Module, received: nn.Module | None = None, loss: str = "mse", **weights: float) -> Tensor:
     torch.manual_seed(6)
-    return Objective(config, DIFFUSION, sparse, received)(network, X_0)
+    return Objective(DISTANCES[loss], DIFFUSION, terms(**weights), Compared(received))(network, X_0)
 
 
-@pytest.mark.parametrize("loss", ["mse", "huber"])
+@pytest.mark.parametrize("loss", DISTANCES)
 def test_without_terms_it_is_the_simple_loss(loss: str) -> None:
     unet = build_unet(CONFIG.model, 0)
-    whole = value(settings(loss=loss), unet)
+    whole = value(unet, loss=loss)
     torch.manual_seed(6)
-    assert torch.equal(whole, simple_loss(unet, X_0, DIFFUSION, loss))
+    assert torch.equal(whole, simple_loss(unet, X_0, DIFFUSION, DISTANCES[loss]))
 
 
 def test_terms_add_up() -> None:
-    plain = value(settings(), Guess())
-    both = value(settings(sparsity=0.01, proximal=0.5), Guess(), True, Guess((1.0, 4.0), 5.0))
+    plain = value(Guess())
+    both = value(Guess(), Guess((1.0, 4.0), 5.0), group_sparsity=0.01, proximal=0.5)
     # 0.01 * 5 + 0.5 / 2 * (2^2 + 3^2)
     torch.testing.assert_close(both - plain, torch.tensor(0.05 + 3.25))
 
@@ -58,11 +60,10 @@ def test_terms_add_up() -> None:
 # --- FedPhD's group-norm penalty -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("sparse", "added"), [(True, 0.05), (False, 0.0)])
-def test_the_penalty_counts_in_sparse_rounds_only(sparse: bool, added: float) -> None:
-    penalised = value(settings(sparsity=0.01), Guess(), sparse)
-    torch.testing.assert_close(penalised - value(settings(), Guess()), torch.tensor(added), rtol=1e-4, atol=1e-6)
-    assert penalised.requires_grad == sparse
+def test_the_penalty_is_added() -> None:
+    penalised = value(Guess(), group_sparsity=0.01)
+    torch.testing.assert_close(penalised - value(Guess()), torch.tensor(0.05), rtol=1e-4, atol=1e-6)
+    assert penalised.requires_grad
 
 
 def test_the_penalty_by_hand() -> None:
@@ -98,7 +99,7 @@ def test_the_penalty_pulls_weights_towards_zero_by_unit_length() -> None:
 def test_the_proximal_term_pulls_towards_the_received_weights_by_mu_times_the_distance() -> None:
     """... so it is added, and squared."""
     network, received = Guess((3.0, 4.0), 2.0), Guess((1.0, 4.5), 2.25)
-    value(settings(proximal=0.1), network, received=received).backward()
+    value(network, received, proximal=0.1).backward()
     # mu * (w - w_g); the norm that is not squared would give mu/2 * (w - w_g) / ||w - w_g|| for each tensor.
     torch.testing.assert_close(network.weight.grad, torch.tensor([0.2, -0.05]))
     torch.testing.assert_close(network.bias.grad, torch.tensor(-0.025))
@@ -106,7 +107,7 @@ def test_the_proximal_term_pulls_towards_the_received_weights_by_mu_times_the_di
 
 
 def test_the_proximal_term_by_hand() -> None:
-    added = value(settings(proximal=0.1), Guess(), received=Guess((1.0, 4.5), 2.25)) - value(settings(), Guess())
+    added = value(Guess(), Guess((1.0, 4.5), 2.25), proximal=0.1) - value(Guess())
     torch.testing.assert_close(added, torch.tensor(0.1 / 2 * (4 + 0.25 + 0.0625)), rtol=1e-4, atol=1e-6)
 
 
@@ -120,24 +121,71 @@ def test_the_squared_distance_of_unets() -> None:
 
 def test_the_received_model_is_frozen() -> None:
     received = build_unet(CONFIG.model, 0)
-    Objective(settings(proximal=0.1), DIFFUSION, False, received)
+    Objective(DISTANCES["mse"], DIFFUSION, terms(proximal=0.1), Compared(received))
     assert not received.training
     assert not any(p.requires_grad for p in received.parameters())
+
+
+# --- which terms there are -----------------------------------------------------------------------
+
+
+def configured(**options: dict[str, object]) -> ObjectiveConfig:
+    tree = {"loss": "mse", "control_variates": False, "terms": options}
+    return ObjectiveConfig.model_validate(tree)
+
+
+PROXIMAL = {"kind": "proximal", "weight": 0.1}
+SPARSITY = {"kind": "group_sparsity", "weight": 0.1}
+CONTRASTIVE = {"kind": "contrastive", "weight": 1.0, "temperature": 0.5, "keeps_previous": True}
+
+
+def test_terms_are_added_in_the_order_of_their_names() -> None:
+    """... whatever the order of the settings, on which no bit shall depend."""
+    config = configured(proximal=PROXIMAL, contrastive=CONTRASTIVE, a_second=PROXIMAL)
+    assert list(terms_of(config)) == ["a_second", "contrastive", "proximal"]
+
+
+def test_a_term_of_weight_0_is_off() -> None:
+    off = configured(proximal=PROXIMAL | {"weight": 0}, contrastive=CONTRASTIVE | {"weight": 0.0})
+    assert terms_of(off) == {}
+    assert not off.keeps_previous
+
+
+def test_what_each_term_looks_at_and_when() -> None:
+    config = configured(group_sparsity=SPARSITY, proximal=PROXIMAL, contrastive=CONTRASTIVE)
+    facts = {
+        name: (term.needs_received, term.keeps_previous, term.needs_features, term.in_sparse_rounds_only)
+        for name, term in terms_of(config).items()
+    }
+    assert facts == {
+        "contrastive": (True, True, True, False),
+        "group_sparsity": (False, False, False, True),
+        "proximal": (True, False, False, False),
+    }
+    assert config.keeps_previous
+    assert not any(term.counts_alone for term in terms_of(config).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("near", {"kind": "proximol", "weight": 1}, r"near\.kind=proximol: .*did you mean proximal\?"),
+        ("proximal", PROXIMAL | {"power": 1}, r"proximal\.power=1: .*proximal has no such option; it has .*weight"),
+        ("contrastive", CONTRASTIVE | {"temperature": 0}, r"contrastive\.temperature=0: .*greater than 0"),
+        ("contrastive", CONTRASTIVE | {"keeps_previous": False}, r"contrastive\.keeps_previous=false: .*True"),
+        ("own", {"kind": "fractions:Fraction", "weight": 1}, r"own\.kind=fractions:Fraction: is no subclass of .*Term"),
+    ],
+)
+def test_terms_that_cannot_be_read(name: str, options: dict[str, object], told: str) -> None:
+    with pytest.raises(SettingError, match=rf"^objective\.terms\.{told}"):
+        terms_of(configured(**{name: options}))
 
 
 # --- what must be given --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("changes", "received", "previous"),
-    [({}, False, False), ({"proximal": 0.1}, True, False), ({"contrastive": 1.0}, True, True)],
-)
-def test_what_each_term_looks_at(changes: dict[str, float], received: bool, previous: bool) -> None:
-    config = settings(**changes)
-    assert (needs_received(config), needs_previous(config)) == (received, previous)
-
-
-@pytest.mark.parametrize("term", ["proximal", "contrastive"])
-def test_a_term_without_the_received_model_is_an_error(term: str) -> None:
-    with pytest.raises(ValueError, match="needs the received model"):
-        Objective(settings(**{term: 0.1}), DIFFUSION, False)
+@pytest.mark.parametrize("name", ["proximal", "contrastive"])
+def test_a_term_without_the_received_model_is_an_error(name: str) -> None:
+    both = terms_of(configured(proximal=PROXIMAL, contrastive=CONTRASTIVE))
+    with pytest.raises(SettingError, match=rf"^objective\.terms\.{name}\.kind={name}: needs the received model"):
+        Objective(DISTANCES["mse"], DIFFUSION, {name: both[name]})

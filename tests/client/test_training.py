@@ -14,7 +14,9 @@ from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import pack
 from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.distances import DISTANCES
 from fedphd.common.training.fit import TrainingResult
+from fedphd.common.training.session import Session
 
 CONFIG = small_config()
 CPU = torch.device("cpu")
@@ -41,7 +43,7 @@ class Recorded(Objective):
     """The objective, which also keeps the batches that it saw."""
 
     def __init__(self) -> None:
-        super().__init__(CONFIG.objective, Diffusion(CONFIG.diffusion), sparse=False)
+        super().__init__(DISTANCES["mse"], Diffusion(CONFIG.diffusion))
         self.batches: list[Tensor] = []
 
     def __call__(self, unet: nn.Module, x_0: Tensor) -> Tensor:
@@ -61,9 +63,9 @@ def run(
     seed: int = 0,
 ) -> TrainingResult:
     """Train with the parts that a test does not care about filled in."""
-    goal = objective or Objective(CONFIG.objective, Diffusion(CONFIG.diffusion), sparse=False)
-    rounds = {"edge_round": edge_round, "edge_rounds": edge_rounds}
-    return train(network, TrainingSet(images), goal, config, store=store, **rounds, seed=seed, device=CPU)
+    goal = objective or Objective(DISTANCES["mse"], Diffusion(CONFIG.diffusion))
+    session = Session(config, CPU, seed, edge_round, edge_rounds)
+    return train(network, TrainingSet(images), goal, session, store=store)
 
 
 def moved(config: TrainingConfig, edge_round: int = 0) -> float:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import torch
+from helpers import small_config
 from torch import Tensor, nn
 
-from fedphd.common.training.fit import TrainingResult, fit, seeded
+from fedphd.common.training.fit import Descent, TrainingResult, fit, seeded
+from fedphd.common.training.session import Session
 
 CPU = torch.device("cpu")
 Loss = Callable[[nn.Module, Tensor], Tensor]
@@ -27,6 +29,11 @@ def slope(network: Line, x_0: Tensor) -> Tensor:
     return (3 * network.w + 4 * network.v) * x_0.mean()
 
 
+def session(seed: int = 0, **changes: object) -> Session:
+    plain = {"clip_norm": None, "precision": "float32", "compile": False}
+    return Session(small_config().training.model_copy(update=plain | changes), CPU, seed)
+
+
 def run(
     network: nn.Module,
     batches: Iterable[Tensor],
@@ -35,10 +42,8 @@ def run(
     clip_norm: float | None = None,
     correct: Callable[[], None] | None = None,
 ) -> TrainingResult:
-    optimizer = torch.optim.SGD(network.parameters(), lr=99.0)
-    rate = rates.__getitem__
-    options = {"clip_norm": clip_norm, "precision": "float32", "device": CPU, "correct": correct}
-    return fit(network, batches, loss, optimizer, rate, **options)
+    descent = Descent(torch.optim.SGD(network.parameters(), lr=99.0), rates.__getitem__, correct)
+    return fit(network, batches, loss, descent, session(clip_norm=clip_norm))
 
 
 def test_every_step_has_its_rate_and_its_batch() -> None:
@@ -110,7 +115,7 @@ def test_bfloat16() -> None:
 
     for precision in ("float32", "auto", "bfloat16"):
         optimizer = torch.optim.Adam(layer.parameters(), fused=True)
-        fit(layer, [torch.ones(2, 4)], loss, optimizer, lambda _: 0.1, clip_norm=None, precision=precision, device=CPU)
+        fit(layer, [torch.ones(2, 4)], loss, Descent(optimizer, lambda _: 0.1), session(precision=precision))
     assert kinds == [torch.float32, torch.float32, torch.bfloat16]
     assert layer.weight.dtype == torch.float32
 
@@ -125,8 +130,7 @@ def test_a_compiled_network_learns_the_same() -> None:
         torch.manual_seed(0)
         layer = nn.Linear(2, 1)
         optimizer = torch.optim.SGD(layer.parameters())
-        options = {"clip_norm": None, "precision": "float32", "device": CPU, "compile": compiled}
-        fit(layer, [torch.ones(2, 2)] * 3, loss, optimizer, lambda _: 0.1, **options)
+        fit(layer, [torch.ones(2, 2)] * 3, loss, Descent(optimizer, lambda _: 0.1), session(compile=compiled))
         ends.append(layer.weight.detach())
     torch.testing.assert_close(ends[0], ends[1])
 
@@ -154,3 +158,22 @@ def test_seeded_draws() -> None:
         assert torch.equal(torch.rand(3), first)
     with seeded(6, CPU):
         assert not torch.equal(torch.rand(3), first)
+
+
+def test_what_is_drawn_follows_from_the_sessions_seed_and_leaves_no_trace() -> None:
+    drawn = []
+
+    def batches() -> Iterator[Tensor]:
+        yield torch.rand(1)
+
+    def loss(line: Line, x_0: Tensor) -> Tensor:
+        drawn.append((x_0.item(), torch.rand(1).item()))
+        return slope(line, x_0)
+
+    before = torch.get_rng_state()
+    for seed in (5, 5, 6):
+        line = Line()
+        optimizer = torch.optim.SGD(line.parameters())
+        fit(line, batches(), loss, Descent(optimizer, lambda _: 0.1), session(seed))
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert torch.equal(torch.get_rng_state(), before)

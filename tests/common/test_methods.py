@@ -14,9 +14,9 @@ METHODS = Path(conf.__file__).parent / "method"
 CHOICES: dict[str, dict[str, object]] = {
     "fedavg": {},
     "centralised": {"clients": 1, "edges": 0},
-    "fedprox": {"objective.proximal": 0.1},
+    "fedprox": {"objective.terms": {"proximal": 0.1}},
     "scaffold": {"objective.control_variates": True},
-    "moon": {"objective.contrastive": 1.0},
+    "moon": {"objective.terms": {"contrastive": 1.0}},
     "feddiffuse_full": {"objective.loss": "huber"},
     "feddiffuse_usplit": {"objective.loss": "huber", "exchange.kind": "usplit"},
     "feddiffuse_ulatdec": {"objective.loss": "huber", "exchange.kind": "ulatdec"},
@@ -24,10 +24,10 @@ CHOICES: dict[str, dict[str, object]] = {
     "fedddpm": {"correction.kind": "each_round"},
     "fedddpm_plus": {"correction.kind": "once"},
     "feddm_vanilla": {},
-    "feddm_prox": {"objective.proximal": 0.1},
+    "feddm_prox": {"objective.terms": {"proximal": 0.1}},
     "feddm_quant": {"codec": "int8"},
     "fedphd": {
-        "objective.sparsity": 1e-5,
+        "objective.terms": {"group_sparsity": 1e-5},
         "assignment.kind": "homogeneity",
         "weighting.root.kind": "homogeneity",
         "structure.kind": "sparse_then_prune",
@@ -49,9 +49,7 @@ def choices(method: str, *overrides: str) -> dict[str, object]:
         "clients": config.topology.clients,
         "edges": config.topology.edges,
         "objective.loss": objective.loss,
-        "objective.sparsity": objective.sparsity,
-        "objective.proximal": objective.proximal,
-        "objective.contrastive": objective.contrastive,
+        "objective.terms": {term.kind: term.weight for term in objective.terms.values()},
         "objective.control_variates": objective.control_variates,
         "exchange.kind": config.exchange.kind,
         "codec": codec,
@@ -82,13 +80,13 @@ def test_a_method_is_its_file_and_nothing_else(method: str) -> None:
 
 
 def test_parts_of_several_papers_combine() -> None:
-    mixed = compose(["method=fedphd", "codec=int8", "exchange=udec", "objective.proximal=0.1"])
+    mixed = compose(["method=fedphd", "codec=int8", "exchange=udec", "+objective/term=proximal"])
     assert (mixed.structure.kind, mixed.exchange.kind, mixed.codec.access.up.kind) == (
         "sparse_then_prune",
         "udec",
         "int8",
     )
-    assert mixed.objective.sparsity > 0 < mixed.objective.proximal
+    assert set(mixed.objective.terms) == {"group_sparsity", "proximal"}
     assert choices("moon", "correction=once", "exchange=usplit")["correction.kind"] == "once"
 
 
@@ -138,11 +136,10 @@ def test_what_is_exact_has_no_error_to_feed_back() -> None:
         ("codec.access.up.zstd=0", "codec.access.up.zstd=0: .*greater than or equal to 1"),
         ("codec.access.up.zstd=23", "codec.access.up.zstd=23: .*less than or equal to 22"),
         ("exchange.kind=decoder", "exchange.kind=decoder: .*'full', 'usplit', 'ulatdec' or 'udec'"),
-        ("objective.temperature=0", "objective.temperature=0: .*greater than 0"),
-        ("objective.proximal=-1", "objective.proximal=-1: .*greater than or equal to 0"),
+        ("+objective.terms.x={kind:proximal,weight:-1}", "objective.terms.x.weight=-1: .*greater than or equal to 0"),
+        ("+objective.terms.x={weight:1}", "objective.terms.x.kind=null: Field required"),
         ("correction.kind=always", "correction.kind=always: .*'none', 'each_round' or 'once'"),
         ("training.optimizer=adamw", "training.optimizer=adamw: .*'adam' or 'sgd'"),
-        ("model.network=transformer", "model.network=transformer: .*'unet2d' or 'convnext'"),
     ],
 )
 def test_options_out_of_range(override: str, told: str) -> None:
@@ -174,6 +171,7 @@ def test_without_an_edge_tier_nothing_is_coded_on_the_backbone() -> None:
         (("objective=control_variates",), True),
         (("objective=contrastive",), True),
         (("objective=proximal",), False),
+        (("objective=contrastive", "objective.terms.contrastive.weight=0"), False),
     ],
 )
 def test_when_something_is_kept_that_must_be_pruned_with_the_network(overrides: tuple[str, ...], keeps: bool) -> None:

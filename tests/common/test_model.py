@@ -10,9 +10,12 @@ from torch import nn
 
 from fedphd.common.config import ModelConfig
 from fedphd.common.errors import SettingError
-from fedphd.common.network.build import build_unet, check_structure, count, image_shape, rebuild_unet
+from fedphd.common.network.build import build_unet
+from fedphd.common.network.counting import count
+from fedphd.common.network.networks import image_shape
 from fedphd.common.network.packing import pack, unpack
 from fedphd.common.network.pruning import prune
+from fedphd.common.network.rebuild import check_structure, rebuild_unet
 from fedphd.common.network.structure import Structure, StructureError
 
 

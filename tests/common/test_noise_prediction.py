@@ -1,11 +1,14 @@
 from types import SimpleNamespace
 
+import pytest
 import torch
 from diffusers import UNet2DModel
 from helpers import small_config
 from torch import Tensor, nn
 
+from fedphd.common.errors import SettingError
 from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.distances import find_distance
 from fedphd.common.training.noise_prediction import add_noise, simple_loss
 
 DIFFUSION = Diffusion(small_config().diffusion)
@@ -52,7 +55,7 @@ def drawn(x_0: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def loss(network: nn.Module, seed: int, distance: str = "mse") -> Tensor:
     torch.manual_seed(seed)
-    return simple_loss(network, X_0, DIFFUSION, distance)
+    return simple_loss(network, X_0, DIFFUSION, find_distance(distance))
 
 
 def test_the_loss_is_the_mean_squared_error_of_the_predicted_noise() -> None:
@@ -83,3 +86,21 @@ def test_huber_by_hand() -> None:
     error = (2.0 - epsilon).abs()
     by_hand = torch.where(error < 1, error**2 / 2, error - 0.5).mean()
     torch.testing.assert_close(loss(Guess(2.0), 5, "huber"), by_hand)
+
+
+def test_a_distance_of_the_users_own_is_imported() -> None:
+    _, epsilon, _ = drawn(X_0, seed=5)
+    torch.testing.assert_close(loss(Guess(0.0), 5, "torch.nn.functional:l1_loss"), epsilon.abs().mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("hubert", "did you mean huber.*mse, huber"),
+        ("math:e", "must be a function"),
+        ("no:where", "cannot be imported"),
+    ],
+)
+def test_unknown_distances(name: str, told: str) -> None:
+    with pytest.raises(SettingError, match=rf"^objective\.loss={name}: .*{told}"):
+        find_distance(name)

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedphd.common.config import ModelConfig
-from fedphd.common.network.build import build_unet, rebuild_unet
+from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack, unpack
 from fedphd.common.network.pruning import prune
+from fedphd.common.network.rebuild import rebuild_unet
 from fedphd.common.network.structure import Structure
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.tensor([7.0]), "scale": torch.tensor(8.0)}

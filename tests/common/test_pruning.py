@@ -14,10 +14,12 @@ from torch import nn
 
 from fedphd.common.config import ModelConfig
 from fedphd.common.errors import SettingError
-from fedphd.common.network.build import build_unet, count, rebuild_unet
+from fedphd.common.network.build import build_unet
 from fedphd.common.network.convnext import LinearAttention
+from fedphd.common.network.counting import count
 from fedphd.common.network.packing import pack
 from fedphd.common.network.pruning import prune, prune_like
+from fedphd.common.network.rebuild import rebuild_unet
 from fedphd.common.network.structure import Structure, StructureError
 
 

@@ -9,10 +9,10 @@ from diffusers import UNet2DModel
 from helpers import small_config
 from tiny_autoencoder import LATENT, autoencoder_config, latent_overrides, save_autoencoder
 
-from fedphd.common.network.autoencoder import Autoencoder, autoencoder_of
+from fedphd.common.network.autoencoder import Autoencoder
 from fedphd.common.network.build import build_unet
 from fedphd.common.training.diffusion import Diffusion
-from fedphd.common.training.sampling import draw, draw_latents
+from fedphd.common.training.sampling import Sampler
 from fedphd.common.training.seeding import derive_seed, numpy_rng
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def two_steps(eta: float = 0.0) -> Diffusion:
 def test_drawing_is_reproducible_and_leaves_no_trace(eta: float) -> None:
     unet = tiny_unet(channels=3).train()
     before = torch.random.get_rng_state()
-    images = [draw(unet, two_steps(eta), 4, seed=seed, batch_size=4, device=CPU) for seed in (0, 0, 1)]
+    images = [Sampler(two_steps(eta), seed, 4, CPU).draw(unet, 4) for seed in (0, 0, 1)]
     assert torch.equal(torch.random.get_rng_state(), before)
     assert unet.training
     assert images[0].shape == (4, 3, 8, 8)
@@ -52,6 +52,7 @@ def test_drawing_is_reproducible_and_leaves_no_trace(eta: float) -> None:
 def test_the_stream_is_that_of_its_name() -> None:
     """The noise of an evaluation, image by image, is what every run before drew."""
     unet, diffusion = tiny_unet(), two_steps(eta=1.0)
+    sampler = Sampler(diffusion, 7, 2, CPU)
     for stream in (("evaluation",), ("auxiliary", 3)):
         noise = torch.from_numpy(numpy_rng(7, *stream, "noise").standard_normal((5, 1, 8, 8), np.float32))
         parts = []
@@ -59,18 +60,14 @@ def test_the_stream_is_that_of_its_name() -> None:
             generator = torch.Generator().manual_seed(derive_seed(7, *stream, "sampler", start))
             parts.append(diffusion.sample(unet, noise[start : start + 2], generator))
         expected = ((torch.cat(parts) + 1) * 127.5).round().numpy()
-        drawn = draw(unet, diffusion, 5, seed=7, batch_size=2, device=CPU, stream=stream)
-        np.testing.assert_array_equal(drawn, expected)
-    np.testing.assert_array_equal(
-        draw(unet, diffusion, 5, seed=7, batch_size=2, device=CPU),
-        draw(unet, diffusion, 5, seed=7, batch_size=2, device=CPU, stream=("evaluation",)),
-    )
+        np.testing.assert_array_equal(sampler.draw(unet, 5, stream=stream), expected)
+    np.testing.assert_array_equal(sampler.draw(unet, 5), sampler.draw(unet, 5, stream=("evaluation",)))
 
 
 def test_an_image_depends_on_its_place_alone() -> None:
     unet, diffusion = tiny_unet(), two_steps()
-    seven = draw(unet, diffusion, 7, seed=0, batch_size=7, device=CPU).astype(int)
-    three = draw(unet, diffusion, 3, seed=0, batch_size=2, device=CPU).astype(int)
+    seven = Sampler(diffusion, 0, 7, CPU).draw(unet, 7).astype(int)
+    three = Sampler(diffusion, 0, 2, CPU).draw(unet, 3).astype(int)
     assert len(np.unique(seven.reshape(7, -1), axis=0)) == 7
     # Batches of another size may round otherwise in the last bit.
     assert np.abs(seven[:3] - three).max() <= 1
@@ -78,11 +75,11 @@ def test_an_image_depends_on_its_place_alone() -> None:
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_parts_of_a_stream_make_the_whole(eta: float) -> None:
-    unet, diffusion, facts = tiny_unet(), two_steps(eta), {"seed": 0, "batch_size": 2, "device": CPU}
-    whole = draw(unet, diffusion, 7, **facts)
-    parts = [draw(unet, diffusion, count, **facts, first=first) for first, count in ((0, 4), (4, 2), (6, 1))]
+    unet, sampler = tiny_unet(), Sampler(two_steps(eta), seed=0, batch_size=2, device=CPU)
+    whole = sampler.draw(unet, 7)
+    parts = [sampler.draw(unet, count, first=first) for first, count in ((0, 4), (4, 2), (6, 1))]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
-    assert draw(unet, diffusion, 0, **facts).shape == (0, 1, 8, 8)
+    assert sampler.draw(unet, 0).shape == (0, 1, 8, 8)
 
 
 class TestLatents:
@@ -91,23 +88,22 @@ class TestLatents:
         return Autoencoder(autoencoder_config(save_autoencoder(tmp_path), batch_size=3), CPU)
 
     def test_images_are_decoded_latents(self, autoencoder: Autoencoder) -> None:
-        unet, facts = tiny_unet(*LATENT[:2]), {"seed": 0, "batch_size": 4, "device": CPU}
-        latents = draw_latents(unet, two_steps(), 5, **facts)
+        unet, sampler = tiny_unet(*LATENT[:2]), Sampler(two_steps(), 0, 4, CPU, autoencoder)
+        latents = sampler.draw_latents(unet, 5)
         assert latents.shape == (5, *LATENT)
         assert latents.dtype == np.float32
         assert np.abs(latents).max() > 1  # not clipped
-        images = draw(unet, two_steps(), 5, **facts, autoencoder=autoencoder)
+        images = sampler.draw(unet, 5)
         assert images.shape == (5, 1, 8, 8)
         assert images.dtype == np.uint8
         decoded = (autoencoder.decode(torch.from_numpy(latents)) + 1) * 127.5
         assert np.abs(images - decoded.numpy()).max() <= 0.51  # rounded
-        np.testing.assert_array_equal(draw_latents(unet, two_steps(), 1, **facts, first=4), latents[4:])
+        np.testing.assert_array_equal(sampler.draw_latents(unet, 1, first=4), latents[4:])
 
     def test_the_configured_unet_draws_images_of_the_datas_size(self, tmp_path: Path) -> None:
         config = small_config(*latent_overrides(save_autoencoder(tmp_path)), "diffusion.sampler_steps=2")
         unet = build_unet(config.model, 0)
-        autoencoder = autoencoder_of(config.model, CPU)
-        images = draw(unet, Diffusion(config.diffusion), 3, seed=0, batch_size=2, device=CPU, autoencoder=autoencoder)
+        images = Sampler.of(config, CPU).draw(unet, 3)
         assert images.shape == (3, 1, 8, 8)
         assert len(np.unique(images.reshape(3, -1), axis=0)) == 3
 
@@ -115,5 +111,5 @@ class TestLatents:
         unet = tiny_unet(*LATENT[:2])
         with torch.no_grad():
             unet.conv_out.bias.fill_(torch.nan)
-        images = draw(unet, two_steps(), 2, seed=0, batch_size=2, device=CPU, autoencoder=autoencoder)
+        images = Sampler(two_steps(), 0, 2, CPU, autoencoder).draw(unet, 2)
         assert set(images.ravel().tolist()) == {128}

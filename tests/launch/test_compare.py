@@ -31,6 +31,7 @@ from fedphd.launch.compare.table import main_table, plus_minus
 from fedphd.launch.report import drawing
 
 Change = Callable[[dict[str, Any]], None]
+PROXIMAL = {"proximal": {"kind": "proximal", "weight": 0.1}}
 
 
 def write_run(
@@ -92,8 +93,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "sweep"
     write_run(folder / "0_fedavg_seed0", factor=0.5, seed=0)
     write_run(folder / "1_fedavg_seed1", factor=0.25, seed=1)
-    write_run(folder / "2_fedprox_seed0", factor=0.4, seed=0, method="fedprox", objective__proximal=0.1)
-    write_run(folder / "10_fedprox_seed1", rounds=3, seed=1, method="fedprox", objective__proximal=0.1)
+    write_run(folder / "2_fedprox_seed0", factor=0.4, seed=0, method="fedprox", objective__terms=PROXIMAL)
+    write_run(folder / "10_fedprox_seed1", rounds=3, seed=1, method="fedprox", objective__terms=PROXIMAL)
     return folder
 
 
@@ -370,11 +371,12 @@ def test_page(comparison: Comparison, tmp_path: Path) -> None:
     assert lines[6].startswith("| fedavg | 0, 1 | 30.0 ± 14.1 | 0.100 | 64.0 | 6.40 | 70.4 |")
     assert len({line.count("|") for line in lines[4:9]}) == 1
     assert "fedavg 30.0 at 70.4 MB, fedprox 32.0 at 70.4 MB.](trial.svg)" in text
-    assert "Unless its row says otherwise, a configuration has `objective.proximal=0.0`." in text
-    assert "| fedavg | nothing |\n| fedprox | `objective.proximal=0.1` |" in text
+    kind, weight = "objective.terms.proximal.kind", "objective.terms.proximal.weight"
+    assert f"Unless its row says otherwise, a configuration has `{kind}=(unset)`, `{weight}=(unset)`." in text
+    assert f"| fedavg | nothing |\n| fedprox | `{kind}=proximal`, `{weight}=0.1` |" in text
     shared_lines = text[text.index("```text") : text.index("\n```\n")].splitlines()
     assert "topology.clients=10" in shared_lines
-    assert not {line.partition("=")[0] for line in shared_lines} & {"method", "seed", "objective.proximal"}
+    assert not {line.partition("=")[0] for line in shared_lines} & {"method", "seed", kind, weight}
     words = {element.text for element in ET.parse(page.with_suffix(".svg")).iter() if element.text}
     assert {"fedavg", "fedprox", "real held-out images", "payload of all hops, both ways (MB)"} <= words
 
@@ -491,7 +493,10 @@ def test_command_prints_json(sweep: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert tree["measure"] == "fd_classifier"
     assert tree["reference"]["mean"] == 6.125
     assert [row["name"] for row in tree["configurations"]] == ["fedavg", "fedprox"]
-    assert tree["configurations"][1]["settings"] == {"objective.proximal": "0.1"}
+    assert tree["configurations"][1]["settings"] == {
+        "objective.terms.proximal.kind": "proximal",
+        "objective.terms.proximal.weight": "0.1",
+    }
     assert tree["left_out"] == [{"run": "10_fedprox_seed1", "reason": "not finished: round 3 of 4"}]
     assert not list(tmp_path.iterdir())
     assert not list(sweep.glob("*.md"))

@@ -19,7 +19,7 @@ from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.training.diffusion import Diffusion
-from fedphd.common.training.sampling import draw
+from fedphd.common.training.sampling import Sampler
 from fedphd.server.correction import AuxiliarySet, prepare
 from fedphd.server.correction.apportionment import apportion
 from fedphd.server.pruning_schedule import load_unet
@@ -117,9 +117,9 @@ def test_set_is_drawn_in_chunks(undisturbed: Path, ledger: Ledger) -> None:
 
 def test_images_are_those_that_the_local_models_draw(undisturbed: Path, ledger: Ledger) -> None:
     config = small_config(*SETTINGS)
-    diffusion, cpu = Diffusion(config.diffusion), torch.device("cpu")
+    sampler = Sampler(Diffusion(config.diffusion), seed=0, batch_size=4, device=torch.device("cpu"))
     parts = [
-        draw(unet(client), diffusion, count, seed=0, batch_size=4, device=cpu, stream=("auxiliary", client))
+        sampler.draw(unet(client), count, stream=("auxiliary", client))
         for client, count in {"client-0": 6, "client-2": 4, "client-3": 2}.items()
     ]
     np.testing.assert_array_equal(auxiliary(undisturbed, ledger).images(), np.concatenate(parts))

@@ -11,6 +11,7 @@ from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.pruning import prune
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.distances import DISTANCES
 from fedphd.common.training.fit import seeded
 from fedphd.common.training.noise_prediction import simple_loss
 from fedphd.server.correction import Correction
@@ -39,7 +40,7 @@ def loss(model: PackedModel, images: TrainingSet) -> float:
     config = small_config()
     with torch.no_grad(), seeded(1, torch.device("cpu")):
         x_0 = images.batch(torch.arange(len(images)), flip=False)
-        return simple_loss(load_unet(config, model), x_0, Diffusion(config.diffusion), "mse").item()
+        return simple_loss(load_unet(config, model), x_0, Diffusion(config.diffusion), DISTANCES["mse"]).item()
 
 
 def test_fine_tuning_lowers_the_loss_on_the_auxiliary_set(

@@ -1,40 +1,12 @@
-"""MOON's model-contrastive term, for diffusion.
-
-MOON (Li et al. 2021) contrasts what three models make of the same input: the local model, the one
-that the client received and the client's previous local model. Its representation is a classifier's;
-in a U-Net we take the bottleneck's output, averaged over space (ours).
-"""
+"""The features that a network makes of its input: its bottleneck's output, averaged over space."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedphd.common.training.noise_prediction import Noised
-
-
-def contrastive_loss(z: Tensor, z_glob: Tensor, z_prev: Tensor, temperature: float) -> Tensor:
-    """Draw the local model's features to the received model's, away from the previous one's.
-
-    Li et al. 2021, eq. 3, with the cosine as similarity:
-    -log(exp(cos(z, z_glob) / tau) / (exp(cos(z, z_glob) / tau) + exp(cos(z, z_prev) / tau))).
-
-    Parameters
-    ----------
-    z, z_glob, z_prev : Tensor
-        Features of the local, the received and the previous model, shape (B, C).
-    temperature : float
-        tau.
-
-    Returns
-    -------
-    Tensor
-        The mean over the batch, a scalar.
-    """
-    # -log(e^a / (e^a + e^b)) = log(1 + e^(b - a))
-    return F.softplus((F.cosine_similarity(z, z_prev) - F.cosine_similarity(z, z_glob)) / temperature).mean()
 
 
 @contextmanager

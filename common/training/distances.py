@@ -1,0 +1,36 @@
+"""How far a prediction is from the noise: what `objective.loss` names."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from fedphd.common.choices import import_object
+from fedphd.common.errors import SettingError
+
+KEY = "objective.loss"
+
+Distance = Callable[[Tensor, Tensor], Tensor]  # of a prediction and the noise, both (B, C, H, W): a scalar
+
+DISTANCES: dict[str, Distance] = {"mse": F.mse_loss, "huber": F.smooth_l1_loss}
+
+
+def find_distance(loss: str) -> Distance:
+    """Find a distance by its name, or a user's own function by its import path ``package.module:function``.
+
+    Raises
+    ------
+    SettingError
+        If there is no such distance.
+    """
+    if loss in DISTANCES:
+        return DISTANCES[loss]
+    if ":" not in loss:
+        meant = "".join(f"did you mean {near}? " for near in get_close_matches(loss, DISTANCES, n=1))
+        advice = f"there is no such distance; {meant}use {', '.join(DISTANCES)}, or an import path"
+        raise SettingError(KEY, loss, f"{advice} package.module:function")
+    found: Distance = import_object(KEY, loss)
+    if not callable(found):
+        raise SettingError(KEY, loss, "must be a function of the prediction and the noise that gives a scalar")
+    return found
