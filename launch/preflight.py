@@ -47,8 +47,8 @@ def check(config: Config) -> list[str]:
     _check_data(config)
     autoencoder_of(config.model, device)
     unet = build_unet(config.model, config.seed)
-    if config.structure.kind != "dense":
-        unet, _ = prune(unet, config.structure.ratio)
+    if config.pruning.kind != "none":
+        unet, _ = prune(unet, config.pruning.ratio)
     notes = _insecure(config.runtime) + _idle_parts(config)
     return notes + (_long_evaluations(config, count(unet)[1]) if device.type == "cpu" else [])
 
@@ -85,10 +85,10 @@ def _insecure(runtime: RuntimeConfig) -> list[str]:
 def _idle_parts(config: Config) -> list[str]:
     """Tell of what has no effect, or on fewer clients than one would think; in an ablation that may be meant."""
     notes = []
-    if config.objective.sparsity > 0 and config.structure.kind != "sparse_then_prune":
+    if config.objective.sparsity > 0 and config.pruning.kind != "sparse_then_prune":
         notes.append(
-            f"objective.sparsity={config.objective.sparsity:g} has no effect with structure={config.structure.kind}: "
-            "only structure=sparse_then_prune has sparse rounds"
+            f"objective.sparsity={config.objective.sparsity:g} has no effect with pruning={config.pruning.kind}: "
+            "only pruning=sparse_then_prune has sparse rounds"
         )
     correction, clients = config.correction, config.topology.clients
     if correction.kind != "none" and correction.images < clients:

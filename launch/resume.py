@@ -41,9 +41,9 @@ def from_resumed(tree: Any) -> Config | None:
             f"its config.yaml cannot be used ({one_line(error)}); it is damaged, or of another version of this program"
         )
         raise SettingError("checkpoint.resume", resume, advice) from None
-    if tree["structure"].get("sparse_rounds", 0) is None:
+    if tree["pruning"].get("sparse_rounds", 0) is None:
         # Left open, it follows from the number of rounds, which may have grown since.
-        tree["structure"]["sparse_rounds"] = before.structure.sparse_rounds
+        tree["pruning"]["sparse_rounds"] = before.pruning.sparse_rounds
     now = validate(tree)
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first

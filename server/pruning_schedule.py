@@ -1,6 +1,6 @@
 """When the global U-Net is pruned, and the pruning itself."""
 
-from fedphd.common.config import Config, StructureConfig
+from fedphd.common.config import Config, PruningConfig
 from fedphd.common.network import UNet
 from fedphd.common.network.build import count, rebuild_unet
 from fedphd.common.network.lineage import prune_tensors, write_pruning
@@ -10,13 +10,13 @@ from fedphd.common.run.ledger import Ledger
 from fedphd.server.state import GlobalState
 
 
-class StructureSchedule:
+class PruningSchedule:
     """FedPhD's two modes: prune at the start, or train sparsely for some rounds and prune once.
 
     Parameters
     ----------
     config : Config
-        `structure` says when and how much, `model` what the dense U-Net is.
+        `pruning` says when and how much, `model` what the dense U-Net is.
     ledger : Ledger
         Where a pruning is written.
     """
@@ -28,7 +28,7 @@ class StructureSchedule:
     @property
     def pruned_after(self) -> int | None:
         """Root rounds before the pruning; None if there is none."""
-        return rounds_before(self.config.structure)
+        return rounds_before(self.config.pruning)
 
     def phase(self, root_round: int) -> str:
         """Name the phase that a root round (from 1) belongs to: "dense", "sparse" or "pruned"."""
@@ -47,7 +47,7 @@ class StructureSchedule:
         if state.round != self.pruned_after:
             return
         before = load_unet(self.config, state.model)
-        after, pruning = prune(before, self.config.structure.ratio)
+        after, pruning = prune(before, self.config.pruning.ratio)
         if state.round > 0:  # somebody may keep what belongs to the wider network
             state.pruning = pruning
         if state.control is not None:
@@ -61,7 +61,7 @@ class StructureSchedule:
             tier="root",
             node="root",
             round=state.round,
-            ratio=self.config.structure.ratio,
+            ratio=self.config.pruning.ratio,
             parameters_before=parameters[0],
             parameters_after=parameters[1],
             macs_before=macs[0],
@@ -76,9 +76,9 @@ class StructureSchedule:
         return pack(tensors)
 
 
-def rounds_before(structure: StructureConfig) -> int | None:
+def rounds_before(pruning: PruningConfig) -> int | None:
     """Give the root rounds before the pruning; None if there is none."""
-    return {"dense": None, "at_start": 0, "sparse_then_prune": structure.sparse_rounds}[structure.kind]
+    return {"none": None, "at_start": 0, "sparse_then_prune": pruning.sparse_rounds}[pruning.kind]
 
 
 def load_unet(config: Config, model: PackedModel) -> UNet:

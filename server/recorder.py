@@ -15,7 +15,7 @@ from fedphd.common.wire.messages import Drawing
 from fedphd.server import checkpoint
 from fedphd.server.evaluation import Evaluator
 from fedphd.server.evaluation.clients import evaluate_clients
-from fedphd.server.pruning_schedule import StructureSchedule, load_unet
+from fedphd.server.pruning_schedule import PruningSchedule, load_unet
 from fedphd.server.state import GlobalState
 from fedphd.server.tracking import make_tracker, require_tensorboard
 
@@ -29,7 +29,7 @@ class Recorder:
         The run's configuration.
     state : GlobalState
         What the strategy commits to.
-    structure : StructureSchedule
+    pruning : PruningSchedule
         Names the phase of each round.
     ledger : Ledger
         Where evaluations and checkpoints are noted.
@@ -43,14 +43,14 @@ class Recorder:
         self,
         config: Config,
         state: GlobalState,
-        structure: StructureSchedule,
+        pruning: PruningSchedule,
         ledger: Ledger,
         run_dir: Path,
         drawings: Callable[[int], Iterator[Drawing]],
     ) -> None:
         self.config = config
         self.state = state
-        self.structure = structure
+        self.pruning = pruning
         self.ledger = ledger
         self.run_dir = run_dir
         self.drawings = drawings
@@ -112,7 +112,7 @@ class Recorder:
         return {
             "round": self.state.round,
             "edge_rounds": self.state.round * self.config.topology.edge_rounds,
-            "phase": self.structure.phase(max(self.state.round, 1)),
+            "phase": self.pruning.phase(max(self.state.round, 1)),
             **asdict(self.state.latest),
             "parameters": parameters,
             "macs": macs,

@@ -25,7 +25,7 @@ from fedphd.common.wire.messages import TRAIN, EdgeUpdate, RoundOrder
 from fedphd.common.wire.parts import SHARED, restrict
 from fedphd.server.assignment import Assignment, final_rounds, plan_round
 from fedphd.server.correction import Correction, due
-from fedphd.server.pruning_schedule import StructureSchedule
+from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.reception import Reception, mean_loss
 from fedphd.server.registry import Registry
 from fedphd.server.state import GlobalState, RoundSummary
@@ -46,7 +46,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         Edges and clients.
     state : GlobalState
         The model to start from; every round commits to it.
-    structure : StructureSchedule
+    pruning : PruningSchedule
         When the model is pruned.
     correction : Correction or None
         Fine-tunes new global models; None if the method does not.
@@ -61,7 +61,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         config: Config,
         registry: Registry,
         state: GlobalState,
-        structure: StructureSchedule,
+        pruning: PruningSchedule,
         correction: Correction | None,
         ledger: Ledger,
         spool: Path,
@@ -69,7 +69,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self.config = config
         self.registry = registry
         self.state = state
-        self.structure = structure
+        self.pruning = pruning
         self.correction = correction
         self.ledger = ledger
         self.spool = spool
@@ -125,7 +125,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         if self.config.backbone.down.of == "change":
             self.state.reference = Reference(self.state.round, self.downlink.sent)
         self._commit({edge: updates[edge] for edge in edges if edge in updates}, total)
-        self.structure.apply(self.state)
+        self.pruning.apply(self.state)
         return None, None
 
     def configure_evaluate(
@@ -155,7 +155,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self.log.event("start", run=self.config.method, edges=len(self.registry.nodes), **frame)
 
     def _orders(self, root_round: int, first_edge_round: int, plan: list[Assignment]) -> Iterator[Message]:
-        sparse = self.structure.phase(root_round) == "sparse"
+        sparse = self.pruning.phase(root_round) == "sparse"
         final, control = final_rounds(plan), self._control()
         pruning = write_pruning(self.state.pruning if self.config.keeps_states else None)
         self.downlink.begin(self.state.model, root_round, self.state.reference)

@@ -26,7 +26,7 @@ OPTIONS: dict[str, dict[str, set[str]]] = {
         "each_round": {"local_epochs", "images", "chunk", "steps", "batch_size", "lr"},
         "once": {"local_epochs", "images", "chunk", "steps", "batch_size", "lr", "window", "threshold"},
     },
-    "structure": {"dense": set(), "at_start": {"ratio"}, "sparse_then_prune": {"ratio", "sparse_rounds"}},
+    "pruning": {"none": set(), "at_start": {"ratio"}, "sparse_then_prune": {"ratio", "sparse_rounds"}},
 }
 
 
@@ -41,7 +41,7 @@ def check(config: Config) -> None:
     for group, choices in OPTIONS.items():
         _check_options(group, getattr(config, group), choices)
     _check_topology(config.topology)
-    _check_structure(config)
+    _check_pruning(config)
     for hop, ways in (("access", config.codec.access), ("backbone", config.codec.backbone)):
         _check_lane(f"codec.{hop}.down", ways.down, "down")
         _check_lane(f"codec.{hop}.up", ways.up, "up")
@@ -82,19 +82,19 @@ def _check_topology(topology: TopologyConfig) -> None:
         raise SettingError("topology.homes", topology.homes, f"no client can reach edge {min(lonely)}")
 
 
-def _check_structure(config: Config) -> None:
-    structure = config.structure
-    if structure.kind == "dense":
+def _check_pruning(config: Config) -> None:
+    pruning = config.pruning
+    if pruning.kind == "none":
         return
-    if structure.ratio == 0:
+    if pruning.ratio == 0:
         raise SettingError(
-            "structure.ratio", structure.ratio, "prunes nothing; use a ratio above 0 and below 1, or structure=dense"
+            "pruning.ratio", pruning.ratio, "prunes nothing; use a ratio above 0 and below 1, or pruning=none"
         )
-    if structure.kind == "sparse_then_prune":
-        assert structure.sparse_rounds is not None  # filled in before
-        if structure.sparse_rounds > config.rounds:
+    if pruning.kind == "sparse_then_prune":
+        assert pruning.sparse_rounds is not None  # filled in before
+        if pruning.sparse_rounds > config.rounds:
             advice = f"is later than the last round, so nothing would be pruned; use at most rounds={config.rounds}"
-            raise SettingError("structure.sparse_rounds", structure.sparse_rounds, advice)
+            raise SettingError("pruning.sparse_rounds", pruning.sparse_rounds, advice)
 
 
 def _check_correction(config: Config) -> None:

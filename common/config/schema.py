@@ -166,10 +166,10 @@ class TiersWeighting(Section):
     root: WeightingConfig
 
 
-class StructureConfig(Section):
-    """When and how the U-Net is pruned (`conf/structure/`)."""
+class PruningConfig(Section):
+    """When and how the U-Net is pruned (`conf/pruning/`)."""
 
-    kind: Literal["dense", "at_start", "sparse_then_prune"]
+    kind: Literal["none", "at_start", "sparse_then_prune"]
     ratio: Ratio = 0.0
     sparse_rounds: PositiveInt | None = None
 
@@ -313,7 +313,7 @@ class Config(Section):
     codec: HopsCodec
     assignment: AssignmentConfig
     weighting: TiersWeighting
-    structure: StructureConfig
+    pruning: PruningConfig
     correction: CorrectionConfig
     topology: TopologyConfig
     model: ModelConfig
@@ -347,15 +347,15 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_sparse_rounds(cls, tree: object) -> object:
-        """Replace ``structure.sparse_rounds: null`` by a fifth of the rounds, so that every process reads a number."""
+        """Replace ``pruning.sparse_rounds: null`` by a fifth of the rounds, so that every process reads a number."""
         if not isinstance(tree, dict):
             return tree
-        structure, rounds = tree.get("structure"), tree.get("rounds")
-        if not isinstance(structure, dict) or not isinstance(rounds, int):
+        pruning, rounds = tree.get("pruning"), tree.get("rounds")
+        if not isinstance(pruning, dict) or not isinstance(rounds, int):
             return tree
-        if structure.get("kind") != "sparse_then_prune" or structure.get("sparse_rounds") is not None:
+        if pruning.get("kind") != "sparse_then_prune" or pruning.get("sparse_rounds") is not None:
             return tree
-        return {**tree, "structure": {**structure, "sparse_rounds": max(1, rounds // 5)}}
+        return {**tree, "pruning": {**pruning, "sparse_rounds": max(1, rounds // 5)}}
 
     def model_post_init(self, _context: object) -> None:
         """Check what needs more than one option.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from fedphd.common.config import EXACT, Config, ExchangeConfig, HopsCodec, StructureConfig, WaysCodec
+from fedphd.common.config import EXACT, Config, ExchangeConfig, HopsCodec, PruningConfig, WaysCodec
 from fedphd.common.network import UNet
 from fedphd.common.network.build import build_unet, count
 from fedphd.common.network.pruning import prune
@@ -23,7 +23,7 @@ EVERYTHING = WaysCodec(down=EXACT, up=EXACT)
 UNSAVED = {
     "exchange": ExchangeConfig(kind="full"),
     "codec": HopsCodec(access=EVERYTHING, backbone=EVERYTHING),
-    "structure": StructureConfig(kind="dense"),
+    "pruning": PruningConfig(kind="none"),
 }
 
 
@@ -141,7 +141,7 @@ def estimate(config: Config) -> Estimate:
         config=config,
         dense=dense,
         pruned=pruned,
-        pruned_after=rounds_before(config.structure),
+        pruned_after=rounds_before(config.pruning),
         preparation=preparation,
         rounds=rounds,
         unsaved=_sum(_play(config.model_copy(update=UNSAVED), known, dense, None, plans)),
@@ -156,9 +156,9 @@ def saved(spent: Traffic, unsaved: Traffic) -> float:
 
 def _networks(config: Config) -> tuple[Network, Network | None]:
     unet = build_unet(config.model, config.seed)
-    if config.structure.kind == "dense":
+    if config.pruning.kind == "none":
         return Network.of(unet), None
-    return Network.of(unet), Network.of(prune(unet, config.structure.ratio)[0])  # shapes do not depend on weights
+    return Network.of(unet), Network.of(prune(unet, config.pruning.ratio)[0])  # shapes do not depend on weights
 
 
 def _play(
@@ -166,7 +166,7 @@ def _play(
 ) -> list[Lanes]:
     """Give what crosses before the first round, and in each."""
     sizes = [Sizes(network.structure) for network in (dense, pruned or dense)]
-    replay = Replay(config, known, sizes[0], sizes[1], rounds_before(config.structure))
+    replay = Replay(config, known, sizes[0], sizes[1], rounds_before(config.pruning))
     preparation = replay.local_models(_drawn_from(config, known))
     return [preparation, *(replay.root_round(number, plan) for number, plan in enumerate(plans, start=1))]
 

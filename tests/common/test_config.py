@@ -23,7 +23,7 @@ from fedphd.common.errors import SettingError
 
 CONF = Path(conf.__file__).parent
 GROUPS = sorted({file.parent.name for file in CONF.glob("*/*.yaml")} - {"experiment"})
-SIZES = ["rounds=40", "topology.clients=10", "topology.edges=2", "structure=sparse_then_prune"]
+SIZES = ["rounds=40", "topology.clients=10", "topology.edges=2", "pruning=sparse_then_prune"]
 
 
 def choices(group: str) -> list[str]:
@@ -94,12 +94,12 @@ def test_every_experiment_composes(choice: str, tmp_path: Path) -> None:
 def test_a_method_is_a_choice_of_parts() -> None:
     phd, avg = compose(["method=fedphd"]), compose(["method=fedavg"])
     assert isinstance(phd.assignment, HomogeneityAssignment)
-    assert (phd.weighting.root.kind, phd.structure.kind) == ("homogeneity", "sparse_then_prune")
+    assert (phd.weighting.root.kind, phd.pruning.kind) == ("homogeneity", "sparse_then_prune")
     assert phd.objective.sparsity > 0
-    assert (avg.assignment.kind, avg.weighting.root.kind, avg.structure.kind) == ("random", "samples", "dense")
+    assert (avg.assignment.kind, avg.weighting.root.kind, avg.pruning.kind) == ("random", "samples", "none")
     assert avg.objective.sparsity == 0
-    mixed = compose(["method=fedavg", "assignment=homogeneity", "structure=at_start"])
-    assert (mixed.method, mixed.assignment.kind, mixed.structure.kind) == ("fedavg", "homogeneity", "at_start")
+    mixed = compose(["method=fedavg", "assignment=homogeneity", "pruning=at_start"])
+    assert (mixed.method, mixed.assignment.kind, mixed.pruning.kind) == ("fedavg", "homogeneity", "at_start")
 
 
 def test_a_flat_topology_has_no_edges() -> None:
@@ -192,11 +192,11 @@ def test_a_checked_configuration_does_not_change() -> None:
         ({"rounds": "many"}, "rounds", "many", "integer"),
         ({"rounds": 2.5}, "rounds", 2.5, "integer"),
         ({"seed": -1}, "seed", -1, "greater than or equal to 0"),
-        ({"structure__ratio": 1}, "structure.ratio", 1, "less than 1"),
-        ({"structure__ratio": -0.1}, "structure.ratio", -0.1, "greater than or equal to 0"),
-        ({"structure__ratio": 0}, "structure.ratio", 0, "prunes nothing"),
-        ({"structure__sparse_rounds": 41}, "structure.sparse_rounds", 41, "rounds=40"),
-        ({"structure__sparse_rounds": 0}, "structure.sparse_rounds", 0, "greater than 0"),
+        ({"pruning__ratio": 1}, "pruning.ratio", 1, "less than 1"),
+        ({"pruning__ratio": -0.1}, "pruning.ratio", -0.1, "greater than or equal to 0"),
+        ({"pruning__ratio": 0}, "pruning.ratio", 0, "prunes nothing"),
+        ({"pruning__sparse_rounds": 41}, "pruning.sparse_rounds", 41, "rounds=40"),
+        ({"pruning__sparse_rounds": 0}, "pruning.sparse_rounds", 0, "greater than 0"),
         ({"topology__edges": 11}, "topology.edges", 11, "at most topology.clients=10"),
         ({"topology__edges": -1}, "topology.edges", -1, "greater than or equal to 0"),
         ({"topology__clients": 0}, "topology.clients", 0, "greater than 0"),

@@ -30,12 +30,12 @@ CHOICES: dict[str, dict[str, object]] = {
         "objective.sparsity": 1e-5,
         "assignment.kind": "homogeneity",
         "weighting.root.kind": "homogeneity",
-        "structure.kind": "sparse_then_prune",
+        "pruning.kind": "sparse_then_prune",
     },
     "fedphd_os": {
         "assignment.kind": "homogeneity",
         "weighting.root.kind": "homogeneity",
-        "structure.kind": "at_start",
+        "pruning.kind": "at_start",
     },
 }
 
@@ -57,7 +57,7 @@ def choices(method: str, *overrides: str) -> dict[str, object]:
         "codec": codec,
         "assignment.kind": config.assignment.kind,
         "weighting.root.kind": config.weighting.root.kind,
-        "structure.kind": config.structure.kind,
+        "pruning.kind": config.pruning.kind,
         "correction.kind": config.correction.kind,
     }
 
@@ -76,14 +76,14 @@ def test_a_method_is_its_file_and_nothing_else(method: str) -> None:
     """It names all that makes a method, so that it does not depend on the defaults; and sets no other option."""
     content = yaml.safe_load((METHODS / f"{method}.yaml").read_text())
     named = {key.removeprefix("override /") for default in content.pop("defaults") for key in default}
-    needed = {"objective", "exchange", "codec", "assignment", "weighting", "structure", "correction"}
+    needed = {"objective", "exchange", "codec", "assignment", "weighting", "pruning", "correction"}
     assert needed <= named <= needed | {"topology", "partition"}
     assert content == {"method": method}
 
 
 def test_parts_of_several_papers_combine() -> None:
     mixed = compose(["method=fedphd", "codec=int8", "exchange=udec", "objective.proximal=0.1"])
-    assert (mixed.structure.kind, mixed.exchange.kind, mixed.codec.access.up.kind) == (
+    assert (mixed.pruning.kind, mixed.exchange.kind, mixed.codec.access.up.kind) == (
         "sparse_then_prune",
         "udec",
         "int8",

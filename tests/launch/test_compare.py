@@ -341,16 +341,16 @@ def test_labels() -> None:
         "fedphd lr=0.3",
     ]
     # The structure's choice alone does not tell the last two apart.
-    pruned = {"structure.kind": "at_start"}
+    pruned = {"pruning.kind": "at_start"}
     rows = [
-        row("a", **{"structure.kind": "dense", "structure.ratio": "0.0"}),
-        row("a", **pruned, **{"structure.ratio": "0.2"}),
-        row("a", **pruned, **{"structure.ratio": "0.4"}),
+        row("a", **{"pruning.kind": "none", "pruning.ratio": "0.0"}),
+        row("a", **pruned, **{"pruning.ratio": "0.2"}),
+        row("a", **pruned, **{"pruning.ratio": "0.4"}),
     ]
     assert labels(rows) == [
-        "a structure=dense",
-        "a structure=at_start structure.ratio=0.2",
-        "a structure=at_start structure.ratio=0.4",
+        "a pruning=none",
+        "a pruning=at_start pruning.ratio=0.2",
+        "a pruning=at_start pruning.ratio=0.4",
     ]
     one_way = labels([row("a"), row("a", "float32", up="int4")])
     assert one_way == ["a codec=float32", "a codec.access.up.kind=int4"]

@@ -13,8 +13,8 @@ def test_the_methods_as_they_are_have_nothing_to_tell() -> None:
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["method=fedphd", "structure=dense"], "objective.sparsity=1e-05 has no effect with structure=dense"),
-        (["method=fedphd", "structure=at_start"], "has no effect with structure=at_start"),
+        (["method=fedphd", "pruning=none"], "objective.sparsity=1e-05 has no effect with pruning=none"),
+        (["method=fedphd", "pruning=at_start"], "has no effect with pruning=at_start"),
         (["method=fedddpm", "correction.images=9"], "correction.images=9 are fewer than topology.clients=10"),
     ],
 )

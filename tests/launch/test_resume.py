@@ -42,7 +42,7 @@ def test_a_run_may_wait_longer_after_it_was_interrupted(started: Path) -> None:
 
 def test_more_rounds_keep_the_round_of_the_pruning(started: Path) -> None:
     config = resume(started, "rounds=100")
-    assert config.structure.sparse_rounds == 2  # type: ignore[attr-defined]  # a fifth of 10, not of 100
+    assert config.pruning.sparse_rounds == 2  # type: ignore[attr-defined]  # a fifth of 10, not of 100
 
 
 def test_a_falling_learning_rate_depends_on_the_number_of_rounds(started: Path) -> None:

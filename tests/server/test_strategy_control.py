@@ -163,7 +163,7 @@ def test_c_is_of_what_travels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["full", "udec"])
 def test_c_is_pruned_with_the_model(tmp_path: Path, kind: str) -> None:
     start = pack(build_unet(small_config().model, 0).state_dict())
-    overrides = [f"exchange={kind}", "structure=sparse_then_prune", "structure.sparse_rounds=1", "rounds=3"]
+    overrides = [f"exchange={kind}", "pruning=sparse_then_prune", "pruning.sparse_rounds=1", "rounds=3"]
     clients = Crowd(crowd().counts, [0.25] * 4)
     run = Run(tmp_path, HOMES, SCAFFOLD, *overrides, start=start, clients=clients)
     shared = restrict(start.structure, SHARED[kind])
