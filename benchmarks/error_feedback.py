@@ -20,7 +20,7 @@ import torch
 from numpy.linalg import norm
 
 from fedphd.common.config import Config, compose
-from fedphd.common.data import load
+from fedphd.common.data.loading import load
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack

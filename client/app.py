@@ -18,6 +18,7 @@ from fedphd.client.optimizer_store import OptimizerStore
 from fedphd.client.place import Place
 from fedphd.client.training import train as train_model
 from fedphd.common.averaging.homogeneity import told_samples
+from fedphd.common.config import FineTuning
 from fedphd.common.config.topology import homes
 from fedphd.common.network import UNet
 from fedphd.common.network.autoencoder import autoencoder_of
@@ -26,7 +27,7 @@ from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.sampling import draw as draw_images
 from fedphd.common.training.seeding import derive_seed
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.links import plain, upload
 from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
 from fedphd.common.wire.records import MessageError
@@ -94,13 +95,14 @@ def train_local(message: Message, context: Context) -> Message:
     """Train a model of this client's own, as if nobody else were there (FedDDPM's warm-up)."""
     place, errand = Place.of(context), ClientErrand.read(message.content)
     config, device = place.config, pick_device(place.config.runtime.device)
+    local_epochs = FineTuning.narrow(config.correction, "correction").local_epochs
     unet = network(config.model, _keeper(place, errand).receive())
     with place.training():
         result = train_model(
             unet,
             training_set(place, device),
             Objective(config.objective.model_copy(update=ALONE), Diffusion(config.diffusion), sparse=False),
-            config.training.model_copy(update={"epochs": config.correction.local_epochs}),
+            config.training.model_copy(update={"epochs": local_epochs}),
             store=None,
             edge_round=0,
             edge_rounds=1,

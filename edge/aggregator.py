@@ -11,15 +11,16 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedphd.common.averaging.homogeneity import LabelState
-from fedphd.common.config import EXACT, CodecConfig, Config
+from fedphd.common.config import EXACT, Config
 from fedphd.common.flower.delivery import Patience
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Entry, Ledger
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec import Codec
+from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Downlink, plain
 from fedphd.common.wire.messages import TRAIN, EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder, TrainOrder
-from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.common.wire.parts import restrict
 from fedphd.common.wire.records import MessageError
 from fedphd.edge.edge_round import EdgeRoundRunner, Outcome
 from fedphd.edge.gathering import Gathering
@@ -85,7 +86,7 @@ class EdgeAggregator:
         self.membership = Membership(edge, config.topology, members)
         self.patience = Patience(config.topology.rejoin_timeout, self._resent)
         self.log = HopLog(ledger, "access", tier="edge", node=edge)
-        self.shared = SHARED[config.exchange.kind]
+        self.shared = config.exchange.shared
         self.downlink = Downlink(config.codec.access.down, self.shared)
         self.gathering = Gathering(edge, config, self.membership, self.log, self.patience, folder / GATHERED)
 
@@ -204,7 +205,7 @@ class EdgeAggregator:
         model = keeper.report(work.model, received)
         return self._update(order, work, model, plain(self.config.backbone.up))
 
-    def _update(self, order: RoundOrder, work: Work, model: CodedModel, codec: CodecConfig) -> EdgeUpdate:
+    def _update(self, order: RoundOrder, work: Work, model: CodedModel, codec: Codec) -> EdgeUpdate:
         control = None if work.control is None else code(work.control, codec)
         q = self._q(work.rounds)
         return EdgeUpdate(model, self.edge, order.root_round, q, work.rounds, work.events, control)

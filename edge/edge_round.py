@@ -9,7 +9,6 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedphd.common.averaging.quorum import check_quorum
-from fedphd.common.averaging.weighting import member_weight
 from fedphd.common.config import Config
 from fedphd.common.flower.delivery import Patience, exchange
 from fedphd.common.network.packing import PackedModel
@@ -17,7 +16,7 @@ from fedphd.common.run.hop_log import HopLog
 from fedphd.common.wire.codec import CodecError
 from fedphd.common.wire.links import Downlink, decode_control, decode_upload
 from fedphd.common.wire.messages import TRAIN, ClientUpdate, EdgeRound, RoundOrder, TrainOrder
-from fedphd.common.wire.parts import Parts, reports, restrict
+from fedphd.common.wire.parts import Parts, restrict
 from fedphd.common.wire.records import MessageError, check_sender
 from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic, total
 from fedphd.edge.membership import Membership
@@ -107,18 +106,18 @@ class EdgeRoundRunner:
         if not clients:
             return Outcome(model, EdgeRound([], 0, None, 0.0))
         started = time.perf_counter()
-        kind, tally = self.config.exchange.kind, Tally()
-        asked = reports(kind, clients, self.config.seed, self.edge, edge_round)
+        exchange, tally = self.config.exchange, Tally()
+        asked = exchange.reports(clients, self.config.seed, self.edge, edge_round)
         orders = {client: self._order(downlink, client, edge_round, asked[client]) for client in clients}
         final = {client: asked[client] for client in clients if orders[client].final}
         with (
-            PartsAverage(kind, asked, self.spool) as average,
-            PartsAverage(kind, final, self.spool / "control") as sums,
+            PartsAverage(exchange, asked, self.spool) as average,
+            PartsAverage(exchange, final, self.spool / "control") as sums,
         ):
             for sound in self._sound_updates(grid, downlink, orders):
                 client = sound.update.client
                 q_k = self.membership.distribution(client)
-                average.add(client, sound.model, member_weight(self.config.weighting.edge, sound.update.samples, q_k))
+                average.add(client, sound.model, self.config.weighting.edge.weight(sound.update.samples, q_k))
                 if sound.control is not None:
                     sums.add(client, sound.control, 1.0)
                 tally.take(sound.update)

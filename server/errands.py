@@ -14,10 +14,11 @@ from fedphd.common.network.build import pixel_shape
 from fedphd.common.network.lineage import write_pruning
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.hop_log import HopLog
-from fedphd.common.wire.codec import CodecError, code
+from fedphd.common.wire.codec import CodecError
+from fedphd.common.wire.codec.coded import code
 from fedphd.common.wire.links import Downlink, Download, plain
 from fedphd.common.wire.messages import DRAW, FETCH, LOCAL, TASKS, ClientUpdate, Drawing, Errand, Fetch, Gathered
-from fedphd.common.wire.parts import PARTS, SHARED, restrict
+from fedphd.common.wire.parts import PARTS, restrict
 from fedphd.common.wire.records import MessageError, check_sender
 from fedphd.server.registry import Registry
 from fedphd.server.state import GlobalState
@@ -168,7 +169,7 @@ class Errands:
 
     def _download(self, model: PackedModel, parts: tuple[str, ...]) -> Download:
         coded = code(model.select(restrict(model.structure, parts)), plain(self.config.backbone.down))
-        return Download(coded, model.structure, parts, SHARED[self.config.exchange.kind])
+        return Download(coded, model.structure, parts, self.config.exchange.shared)
 
     def where(self, task: str, peer: str) -> dict[str, object]:
         """Say for the ledger which errand this is."""

@@ -1,6 +1,6 @@
 """When the global U-Net is pruned, and the pruning itself."""
 
-from fedphd.common.config import Config, PruningConfig
+from fedphd.common.config import Config
 from fedphd.common.network import UNet
 from fedphd.common.network.build import count, rebuild_unet
 from fedphd.common.network.lineage import prune_tensors, write_pruning
@@ -28,13 +28,11 @@ class PruningSchedule:
     @property
     def pruned_after(self) -> int | None:
         """Root rounds before the pruning; None if there is none."""
-        return rounds_before(self.config.pruning)
+        return self.config.pruning.after
 
     def phase(self, root_round: int) -> str:
         """Name the phase that a root round (from 1) belongs to: "dense", "sparse" or "pruned"."""
-        if self.pruned_after is None:
-            return "dense"
-        return "sparse" if root_round <= self.pruned_after else "pruned"
+        return self.config.pruning.phase(root_round)
 
     def apply(self, state: GlobalState) -> None:
         """Prune the global model, and its average alike, if this is the moment: after round `pruned_after`.
@@ -47,7 +45,7 @@ class PruningSchedule:
         if state.round != self.pruned_after:
             return
         before = load_unet(self.config, state.model)
-        after, pruning = prune(before, self.config.pruning.ratio)
+        after, pruning = prune(before, self.config.pruning.share)
         if state.round > 0:  # somebody may keep what belongs to the wider network
             state.pruning = pruning
         if state.control is not None:
@@ -61,7 +59,7 @@ class PruningSchedule:
             tier="root",
             node="root",
             round=state.round,
-            ratio=self.config.pruning.ratio,
+            ratio=self.config.pruning.share,
             parameters_before=parameters[0],
             parameters_after=parameters[1],
             macs_before=macs[0],
@@ -74,11 +72,6 @@ class PruningSchedule:
         """Prune some tensors of the network like the network."""
         tensors = prune_tensors(unpack(some), pruning.structure, self.config.model, write_pruning(pruning))
         return pack(tensors)
-
-
-def rounds_before(pruning: PruningConfig) -> int | None:
-    """Give the root rounds before the pruning; None if there is none."""
-    return {"none": None, "at_start": 0, "sparse_then_prune": pruning.sparse_rounds}[pruning.kind]
 
 
 def load_unet(config: Config, model: PackedModel) -> UNet:

@@ -9,7 +9,7 @@ from pathlib import Path
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedphd.common.config import Config, to_yaml
+from fedphd.common.config import Config, FineTuning, to_yaml
 from fedphd.common.config.topology import edge_timeout
 from fedphd.common.errors import FedPhDError
 from fedphd.common.flower.delivery import Patience, exchange
@@ -146,13 +146,13 @@ def _first_state(config: Config, pruning: PruningSchedule) -> GlobalState:
 def _first_model(config: Config) -> PackedModel:
     """Make the model before the first round, which follows from the seed, also for a run that is long past it."""
     unet = build_unet(config.model, config.seed)
-    if config.pruning.kind == "at_start":
-        unet, _ = prune(unet, config.pruning.ratio)
+    if config.pruning.after == 0:
+        unet, _ = prune(unet, config.pruning.share)
     return pack(unet.state_dict())
 
 
 def _auxiliary(config: Config, registry: Registry, run_dir: Path, ledger: Ledger) -> AuxiliarySet | None:
-    if config.correction.kind == "none":
+    if not isinstance(config.correction, FineTuning):
         return None
     samples = {client: profile.samples for client, profile in registry.profiles.items()}
     return AuxiliarySet(run_dir / AUXILIARY, config, samples, ledger)

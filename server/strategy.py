@@ -19,12 +19,12 @@ from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Downlink, Reference, plain
 from fedphd.common.wire.messages import TRAIN, EdgeUpdate, RoundOrder
-from fedphd.common.wire.parts import SHARED, restrict
-from fedphd.server.assignment import Assignment, final_rounds, plan_round
-from fedphd.server.correction import Correction, due
+from fedphd.common.wire.parts import restrict
+from fedphd.server.assignment import ASSIGNMENTS, Assignment, final_rounds, plan_round
+from fedphd.server.correction import Correction
 from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.reception import Reception, mean_loss
 from fedphd.server.registry import Registry
@@ -74,7 +74,8 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self.ledger = ledger
         self.spool = spool
         self.log = HopLog(ledger, "backbone", tier="root", node="root", exists=config.topology.edges > 0)
-        self.downlink = Downlink(config.backbone.down, SHARED[config.exchange.kind])
+        self.downlink = Downlink(config.backbone.down, config.exchange.shared)
+        self._rule = ASSIGNMENTS.read(config.assignment)
         self._plan: list[Assignment] = []
 
     def configure_train(
@@ -84,7 +85,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         root_round = self.state.round + 1
         first_edge_round = self.state.round * self.config.topology.edge_rounds
         self._plan = plan = plan_round(
-            self.config.assignment, self.config.topology, self.registry, first_edge_round, self.config.seed
+            self._rule, self.config.topology, self.registry, first_edge_round, self.config.seed
         )
         self.log.event("plan", round=root_round, assignment=plan)
         return self._orders(root_round, first_edge_round, plan)
@@ -196,7 +197,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
     def _corrected(self, model: PackedModel, loss: float | None) -> PackedModel:
         """Fine-tune the new model if the method does so now."""
         state, root_round = self.state, self.state.round + 1
-        if self.correction is None or not due(self.config.correction, [*state.losses, loss], state.corrected_at):
+        if self.correction is None or not self.config.correction.due([*state.losses, loss], state.corrected_at):
             return model
         state.corrected_at = root_round
         return self.correction.apply(model, root_round)

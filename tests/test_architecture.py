@@ -12,7 +12,7 @@ FLOORS = {"conf": 0, "common": 1, "client": 2, "edge": 2, "server": 2, "launch":
 ALLOWED = {("server/simulation.py", "edge")}  # puts edges into the root's process
 PUBLIC_FLOWER = ("flwr.app", "flwr.clientapp", "flwr.serverapp")
 BY_NAME = {"import_module", "__import__", "get_method", "get_object", "get_class", "locate"}
-OWN_CHOICES = {"launch/cli.py", "server/evaluation/features.py"}  # a user's own, by import path
+OWN_CHOICES = {"common/choices.py", "launch/cli.py", "server/evaluation/features.py"}  # a user's own, by import path
 MODULE = re.compile(rf"(?:fedphd\.)?(?:{'|'.join(FLOORS)})(?:\.[a-z_]+)+(?::\w+)?")
 APPS = {  # Flower loads apps by name
     "launch/runtimes/ray.py": {"fedphd.server.simulation:app", "fedphd.client.app:app"},

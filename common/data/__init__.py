@@ -1,7 +1,1 @@
-"""Reading images: five kinds of source behind one face, `ImageSet`."""
-
-from fedphd.common.data.holders import check_there, holder_data
-from fedphd.common.data.images import ImageSet, check_fits
-from fedphd.common.data.loading import Split, load
-
-__all__ = ["ImageSet", "Split", "check_fits", "check_there", "holder_data", "load"]
+"""Images: reading them, whose they are, and which client holds which."""

@@ -26,7 +26,7 @@ def holder_data(config: Config, holder: str) -> DataConfig:
         With the holder's own path; a holder need not have images of every class.
     """
     data = config.data
-    if config.partition.kind != "own" or data.path is None:
+    if config.partition.splits or data.path is None:
         return data
     path = data.path / (f"{holder}.npz" if data.kind == "npz" else holder)
     return data.model_copy(update={"path": path, "empty_classes": True})

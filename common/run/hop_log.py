@@ -3,7 +3,7 @@
 from flwr.app import RecordDict
 
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages import content_bytes
 from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
 

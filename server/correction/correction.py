@@ -7,7 +7,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from fedphd.common.config import Config
+from fedphd.common.config import Config, FineTuning
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.errors import SettingError
 from fedphd.common.network.packing import PackedModel, pack
@@ -36,6 +36,7 @@ class Correction:
 
     def __init__(self, config: Config, auxiliary: Callable[[], TrainingSet], ledger: Ledger) -> None:
         self.config = config
+        self.options = FineTuning.narrow(config.correction, "correction")
         self.device = pick_device(config.runtime.device)
         self.diffusion = Diffusion(config.diffusion)
         self.ledger = ledger
@@ -59,7 +60,7 @@ class Correction:
         SettingError
             If the model diverges.
         """
-        settings = self.config.correction
+        settings = self.options
         unet = to_device(load_unet(self.config, model), self.device)
         adam = torch.optim.Adam(unet.parameters(), lr=settings.lr, fused=True)
         with seeded(derive_seed(self.config.seed, "correction", root_round), self.device):
@@ -93,5 +94,5 @@ class Correction:
         images = self._images
         while True:
             order = torch.randperm(len(images), device=self.device)
-            for indices in order.split(self.config.correction.batch_size):
+            for indices in order.split(self.options.batch_size):
                 yield images.batch(indices, flip=False)

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fedphd.common.config import Config
-from fedphd.common.data import load
 from fedphd.common.data.images import Pixels
+from fedphd.common.data.loading import load
 from fedphd.common.errors import SettingError
 from fedphd.common.training.compute import threads
 from fedphd.server.evaluation.classifier import Classifier, train_classifier

@@ -11,7 +11,7 @@ from fedphd.common.config import EXACT, Config
 from fedphd.common.network.build import dense_structure
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import StructureError
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages.models import NO_PRUNING
 from fedphd.common.wire.parts import PARTS, Parts, part_of

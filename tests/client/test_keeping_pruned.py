@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import download, small_config
+from helpers import SHARED, download, small_config
 
 from fedphd.client.keeping import Keeper, MissingStateError
 from fedphd.common.config import Config
@@ -13,7 +13,7 @@ from fedphd.common.network.lineage import write_pruning
 from fedphd.common.network.packing import PackedModel, pack, unpack
 from fedphd.common.network.pruning import Pruning, prune, prune_like
 from fedphd.common.wire.messages.models import NO_PRUNING
-from fedphd.common.wire.parts import PARTS, SHARED, Parts, restrict
+from fedphd.common.wire.parts import PARTS, Parts, restrict
 
 MODEL = small_config().model
 METHODS = ["objective.contrastive=1", "objective.control_variates=true", "codec=int8"]

@@ -18,7 +18,8 @@ from tiny_autoencoder import autoencoder_config
 from torchvision.datasets import CIFAR10, FashionMNIST
 
 from fedphd.common.config import DataConfig, ModelConfig
-from fedphd.common.data import check_fits, load
+from fedphd.common.data.images import check_fits
+from fedphd.common.data.loading import load
 from fedphd.common.errors import SettingError
 
 TEST_DATA = Path(os.environ.get("FEDPHD_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))

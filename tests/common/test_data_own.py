@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fedphd.common.config import DataConfig
-from fedphd.common.data import load
+from fedphd.common.data.loading import load
 from fedphd.common.errors import SettingError
 
 RNG = np.random.default_rng(7)

@@ -27,7 +27,7 @@ from fedphd.launch.compare.plain import plain
 from fedphd.launch.compare.plot import draw_plot
 from fedphd.launch.compare.settings import deviations, labels, settings_of, shared, usual
 from fedphd.launch.compare.table import main_table, plus_minus
-from fedphd.launch.report import drawing
+from fedphd.launch.report import drawing, write_report
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -310,6 +310,18 @@ def test_settings_that_leave_the_experiment_as_it_is() -> None:
     there = {"data": {"path": "/b/a.npz", "root": None}, "seed": 1, "runtime": {"name": "ray", "superlink": "h:1"}}
     assert settings_of(here) == settings_of(there) == {"data.path": "a.npz", "runtime.name": "ray"}
     assert settings_of({"data": {"path": "/here/c.npz"}}) == {"data.path": "c.npz"}
+
+
+def test_a_run_of_another_version_is_still_read(tmp_path: Path) -> None:
+    """As of 0.1.0, whose group of prunings was called structure."""
+    write_run(tmp_path / "old")
+    file = tmp_path / "old" / "config.yaml"
+    tree = yaml.safe_load(file.read_text())
+    tree["structure"] = {**tree.pop("pruning"), "kind": "dense"}
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert settings_of(tree)["structure.kind"] == "dense"
+    assert list(by_name(compare([tmp_path]))) == ["fedavg"]
+    assert write_report(tmp_path / "old").is_file()
 
 
 def test_settings_shared_and_different() -> None:

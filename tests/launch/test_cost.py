@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedphd.common.config import CodecConfig, Config, compose
+from fedphd.common.config import Config, compose
 from fedphd.common.errors import RegistrationError, SettingError
 from fedphd.common.network.structure import Structure
 from fedphd.common.run.ledger import read_lines
+from fedphd.common.wire.codec import CODECS
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic, total
 from fedphd.launch.commands import COMMANDS
 from fedphd.launch.cost.estimate import Estimate, estimate
@@ -127,7 +128,7 @@ def test_changes_go_to_those_who_had_the_message_before() -> None:
     # As float32, 12 numbers are 48 bytes, the decoder's 6 are 24. As int4, those of 2 channels of 3: 2 scales of
     # 4 bytes, and 6 codes of half a byte: 11 bytes.
     sizes = Sizes(Structure((("conv_in.weight", (2, 3)), ("conv_out.weight", (2, 3)))))
-    sender = Sender(CodecConfig(kind="int4", of="change", error_feedback=False, zstd=None), ("decoder",))
+    sender = Sender(CODECS.read({"kind": "int4", "of": "change", "error_feedback": False, "zstd": None}), ("decoder",))
     sender.begin(sizes, 0)
     assert [sender.send(client) for client in "ab"] == [Traffic(1, 12, 48)] * 2
     sender.begin(sizes, 1)

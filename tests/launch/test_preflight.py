@@ -3,6 +3,7 @@
 import pytest
 
 from fedphd.common.config import compose
+from fedphd.common.errors import SettingError
 from fedphd.launch.preflight import check
 
 
@@ -21,3 +22,10 @@ def test_the_methods_as_they_are_have_nothing_to_tell() -> None:
 def test_parts_that_do_nothing_are_told_of(overrides: list[str], told: str) -> None:
     [note] = check(compose(overrides))
     assert told in note
+
+
+def test_a_carried_choice_is_read_before_the_start() -> None:
+    """The root alone has its class, but nobody should wait for the root to find a bad option."""
+    config = compose(["method=fedphd", "assignment.a=-1"])
+    with pytest.raises(SettingError, match=r"^assignment\.a=-1: .*greater than 0"):
+        check(config)

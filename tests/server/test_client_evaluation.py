@@ -8,7 +8,7 @@ from helpers import small_config
 from numpy.typing import NDArray
 from PIL import Image
 
-from fedphd.common.data import load
+from fedphd.common.data.loading import load
 from fedphd.common.wire.messages import Drawing
 from fedphd.server.evaluation.clients import evaluate_clients
 from fedphd.server.evaluation.evaluator import Evaluator

@@ -3,7 +3,7 @@ import pytest
 import torch
 from helpers import events, small_config
 
-from fedphd.common.data import load
+from fedphd.common.data.loading import load
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.errors import SettingError
 from fedphd.common.network.build import build_unet

@@ -8,7 +8,7 @@ from diffusers import UNet2DModel
 from PIL import Image
 
 from fedphd.common.config import compose
-from fedphd.common.data import load
+from fedphd.common.data.loading import load
 from fedphd.common.errors import SettingError
 from fedphd.server.evaluation import Evaluator
 from fedphd.server.evaluation.frechet import fit_gaussian, frechet_distance

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from fedphd.common.config import compose
-from fedphd.common.data import load
 from fedphd.common.data.images import ArrayImages
+from fedphd.common.data.loading import load
 from fedphd.server.evaluation.classifier import Classifier, train_classifier
 
 

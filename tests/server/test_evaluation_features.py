@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from fedphd.common.config import compose
-from fedphd.common.data import load
+from fedphd.common.data.loading import load
 from fedphd.common.errors import SettingError
 from fedphd.server.evaluation.features import ClassifierFeatures, ImportedFeatures
 from fedphd.server.evaluation.inception import InceptionFeatures, inception_score
