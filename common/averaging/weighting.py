@@ -61,7 +61,7 @@ class HomogeneityWeighting(Weighting):
     latest: ClassVar[bool] = True
 
     a: NonNegativeFloat
-    b: float
+    b: float = 0.0
 
     def weight(self, samples: float, q: Distribution) -> float:
         """Add the score of the member's labels to the number of its images."""
