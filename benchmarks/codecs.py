@@ -11,10 +11,10 @@ import numpy as np
 from numpy.linalg import norm
 
 from fedphd.common.config import compose
-from fedphd.common.config.schema import CodecConfig
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec import CODECS, Codec
+from fedphd.common.wire.codec.coded import CodedModel, code
 
 KINDS = ("float32", "float16", "bfloat16", "int8", "int4")
 REPEATS = 3
@@ -29,7 +29,7 @@ def gaussian_change(model: PackedModel) -> PackedModel:
     return PackedModel(model.structure, np.concatenate(arrays))
 
 
-def measure(model: PackedModel, codec: CodecConfig) -> tuple[CodedModel, float, float, float]:
+def measure(model: PackedModel, codec: Codec) -> tuple[CodedModel, float, float, float]:
     """Code and decode: the message, its relative error, and the best wall seconds of a few runs each way."""
     coding, decoding = [], []
     for _ in range(REPEATS):
@@ -50,7 +50,7 @@ def main() -> None:
         plain_bytes = plain_seconds = 0.0
         for zstd in (None, 3):
             for kind in KINDS:
-                codec = CodecConfig(kind=kind, of="weights", error_feedback=False, zstd=zstd)
+                codec = CODECS.read({"kind": kind, "of": "weights", "error_feedback": False, "zstd": zstd})
                 coded, error, coding, decoding = measure(model, codec)
                 if not plain_bytes:  # the first one is float32, uncompressed
                     plain_bytes, plain_seconds = coded.nbytes, coding + decoding

@@ -20,7 +20,7 @@ from fedphd.common.training.distances import find_distance
 from fedphd.common.training.fit import TrainingResult
 from fedphd.common.training.seeding import derive_seed
 from fedphd.common.training.session import Session
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages import ClientUpdate, TrainOrder
 
 

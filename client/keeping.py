@@ -22,7 +22,7 @@ from fedphd.common.keeping.state_store import StateStore, restarts
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.rebuild import check_size
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import standalone, upload
 from fedphd.common.wire.messages import ClientErrand, TrainOrder
 from fedphd.common.wire.parts import PARTS, Parts, restrict

@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fedphd.common.config import Config, PartitionConfig
+from fedphd.common.config import Config
 from fedphd.common.data import DataSet, load
-from fedphd.common.data.partition import partition
+from fedphd.common.data.partitions import Partition, partition
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ def local_data(config: Config, index: int) -> LocalData:
 
 
 @lru_cache(maxsize=64)
-def _read(data: DataSet, scheme: PartitionConfig, clients: int, seed: int, index: int) -> LocalData:
+def _read(data: DataSet, scheme: Partition, clients: int, seed: int, index: int) -> LocalData:
     images = load(data, "train", seed)
     classes = images.class_names
-    if scheme.kind == "own":
-        own = np.arange(len(images.labels))
-    else:
+    if scheme.splits:
         own = partition(images.labels, len(classes), scheme, clients, seed)[index]
+    else:
+        own = np.arange(len(images.labels))
     return LocalData(images.images(own), classes, np.bincount(images.labels[own], minlength=len(classes)))

@@ -8,7 +8,7 @@ from fedphd.client.objective import Objective, terms_of
 from fedphd.client.place import Place
 from fedphd.client.training import train
 from fedphd.common.averaging.homogeneity import told_samples
-from fedphd.common.config import Config
+from fedphd.common.config import Config, FineTuning
 from fedphd.common.network.packing import pack
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
@@ -23,7 +23,8 @@ def train_local_model(place: Place, keeper: Keeper) -> ClientUpdate:
     """Train what came for `correction.local_epochs`, and report it whole; nothing is kept."""
     config, device = place.config, pick_device(place.config.runtime.device)
     unet = network(config.model, keeper.receive())
-    training = config.training.model_copy(update={"epochs": config.correction.local_epochs})
+    epochs = FineTuning.narrow(config.correction, "correction").local_epochs
+    training = config.training.model_copy(update={"epochs": epochs})
     session = Session(training, device, derive_seed(config.seed, "local", place.index))
     with place.training():
         result = train(unet, training_set(place, device), lone_objective(config), session)

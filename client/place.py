@@ -26,7 +26,7 @@ from fedphd.client.turns import turn
 from fedphd.common.config import Config, from_run_config, run_folder
 from fedphd.common.config.load import run_name
 from fedphd.common.config.topology import client_id
-from fedphd.common.data import holder_data
+from fedphd.common.data.holders import holder_data
 from fedphd.common.run.logs import log_to
 
 

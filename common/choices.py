@@ -18,19 +18,36 @@ from difflib import get_close_matches
 from enum import Enum
 from importlib import import_module
 from inspect import isabstract
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from fedphd.common.errors import SettingError
 
+if TYPE_CHECKING:
+    from fedphd.common.config.schema import Config
+
 
 class Affects(Enum):
-    """What another value of a setting changes: another model, another measure of the same model, or neither."""
+    """What another value of a setting changes.
+
+    Attributes
+    ----------
+    MODEL
+        The trained model: with another value it is another run.
+    MEASUREMENT
+        How the model is measured: with another value, figures of quality are not comparable.
+    COURSE
+        How a run goes: on which machines, how long it waits for whom, how often it measures. A resumed run may change
+        it, but the runs of an experiment should not differ in it.
+    NOTHING
+        None of these: where things are, what is kept, how the work is spread.
+    """
 
     MODEL = "model"
     MEASUREMENT = "measurement"
+    COURSE = "course"
     NOTHING = "nothing"
 
 
@@ -46,6 +63,33 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     affects: ClassVar[Affects] = Affects.MODEL
+
+    def check(self, config: "Config") -> None:
+        """Check what needs more than one option; called once the whole configuration is read.
+
+        Parameters
+        ----------
+        config : Config
+            The whole configuration, of which this section is a part.
+
+        Raises
+        ------
+        SettingError
+            If options contradict each other, or one would have no effect.
+        """
+
+    @classmethod
+    def narrow(cls, section: "Section", key: str) -> Self:
+        """Take a section that must be of this class, because its options are needed.
+
+        Raises
+        ------
+        SettingError
+            If it is of another; `key` is the section's dotted name.
+        """
+        if not isinstance(section, cls):
+            raise SettingError(key, type(section).__name__, f"must be {cls.__name__}, whose options are needed here")
+        return section
 
 
 class Choice(Section):
@@ -68,7 +112,7 @@ class Carried(Section):
     kind: str
 
 
-C = TypeVar("C", bound=Choice)
+C = TypeVar("C", bound=Section)
 
 
 class Choices(Generic[C]):
@@ -80,11 +124,33 @@ class Choices(Generic[C]):
         The group's name in `conf/`, with which errors begin.
     base : type
         What each choice is a subclass of, a user's own too.
+    lenient : bool, optional
+        Whether a choice leaves out the options of the group's others. An experiment, or the command of a rendered
+        deployment, may set them before the user chooses another.
+    named_by : str, optional
+        The key that names a choice.
+    closed : bool, optional
+        Whether a user's own class cannot be named by its import path.
+    otherwise : type, optional
+        What a name that is not registered stands for.
     """
 
-    def __init__(self, group: str, base: type[C]) -> None:
+    def __init__(
+        self,
+        group: str,
+        base: type[C],
+        *,
+        lenient: bool = False,
+        named_by: str = "kind",
+        closed: bool = False,
+        otherwise: type[C] | None = None,
+    ) -> None:
         self.group = group
         self.base = base
+        self.lenient = lenient
+        self.named_by = named_by
+        self.closed = closed
+        self.otherwise = otherwise
         self._classes: dict[str, type[C]] = {}
 
     def register(self, kind: str) -> Callable[[type[C]], type[C]]:
@@ -109,6 +175,11 @@ class Choices(Generic[C]):
         """The registered names, in the order of registration."""
         return tuple(self._classes)
 
+    @property
+    def classes(self) -> tuple[type[C], ...]:
+        """The registered classes, in the order of registration."""
+        return tuple(self._classes.values())
+
     def find(self, kind: object, key: str | None = None) -> type[C]:
         """Find the class of a kind, by its registered name or the import path ``package.module:Class``.
 
@@ -117,10 +188,12 @@ class Choices(Generic[C]):
         SettingError
             If there is no such class.
         """
-        key = f"{key or self.group}.kind"
+        key = f"{key or self.group}.{self.named_by}"
         if isinstance(kind, str) and kind in self._classes:
             return self._classes[kind]
-        if not isinstance(kind, str) or ":" not in kind:
+        if isinstance(kind, str) and self.otherwise is not None:
+            return self.otherwise
+        if not isinstance(kind, str) or ":" not in kind or self.closed:
             raise SettingError(key, kind, self._advice(kind))
         found = import_object(key, kind)
         if not (isinstance(found, type) and issubclass(found, self.base)):
@@ -151,12 +224,17 @@ class Choices(Generic[C]):
             tree = tree.model_dump(exclude_unset=True)
         if not isinstance(tree, Mapping):
             raise SettingError(key, tree, self._advice(tree))
-        choice = self.find(tree.get("kind"), key)
+        choice = self.find(tree.get(self.named_by), key)
+        if self.lenient:
+            others = {name for other in self.classes for name in other.model_fields} - set(choice.model_fields)
+            tree = {name: value for name, value in tree.items() if name not in others}
         try:
             return choice.model_validate(tree)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            raise _unfit(key, choice, tree, first["loc"], str(first["type"]), first["input"], first["msg"]) from None
+            raise _unfit(
+                key, choice, tree[self.named_by], first["loc"], str(first["type"]), first["input"], first["msg"]
+            ) from None
 
     def at(self, key: str) -> "At[C]":
         """Annotate a field that holds one of these choices: ``Annotated[Base, CHOICES.at("group.field")]``."""
@@ -165,7 +243,8 @@ class Choices(Generic[C]):
     def _advice(self, kind: object) -> str:
         near = get_close_matches(str(kind), self.kinds, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
-        return f"there is no such choice; {meant}use {', '.join(self.kinds)}, or an import path package.module:Class"
+        own = "" if self.closed else ", or an import path package.module:Class"
+        return f"there is no such choice; {meant}use {', '.join(self.kinds)}{own}"
 
 
 class At(Generic[C]):
@@ -206,14 +285,14 @@ def import_object(key: str, path: str) -> Any:
         raise SettingError(key, path, advice) from error
 
 
-def _dump(choice: Choice, info: core_schema.SerializationInfo) -> dict[str, Any]:
+def _dump(choice: Section, info: core_schema.SerializationInfo) -> dict[str, Any]:
     return choice.model_dump(mode=info.mode, by_alias=True, exclude_unset=bool(info.exclude_unset))
 
 
 def _unfit(
     key: str,
-    choice: type[Choice],
-    tree: Mapping[str, object],
+    choice: type[Section],
+    named: object,
     location: tuple[int | str, ...],
     kind: str,
     value: object,
@@ -222,7 +301,7 @@ def _unfit(
     """Say which option does not fit a choice."""
     name = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
-        own = sorted(set(choice.model_fields) - {"kind"})
+        own = sorted({field.alias or name for name, field in choice.model_fields.items()} - {"kind", "name"})
         has = f"it has {', '.join(own)}" if own else "it has no options"
-        return SettingError(f"{key}.{name}", value, f"{key}={tree['kind']} has no such option; {has}")
+        return SettingError(f"{key}.{name}", value, f"{key}={named} has no such option; {has}")
     return SettingError(f"{key}.{name}" if name else key, None if kind == "missing" else value, text)

@@ -11,16 +11,17 @@ from flwr.app import RecordDict
 from flwr.serverapp import Grid
 
 from fedphd.common.averaging.homogeneity import LabelState
-from fedphd.common.config import EXACT, CodecConfig, Config
+from fedphd.common.config import EXACT, Config
 from fedphd.common.flower.boundary import Boundary
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.events import Event, Register, Restart
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec import Codec
+from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Downlink, standalone
 from fedphd.common.wire.messages import EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder
-from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.common.wire.parts import restrict
 from fedphd.common.wire.records import MessageError
 from fedphd.edge.edge_progress import EdgeProgress
 from fedphd.edge.edge_round import EdgeRoundRunner, Outcome
@@ -85,7 +86,7 @@ class EdgeAggregator:
         self.ledger = ledger
         self.spool = spool
         self.folder = folder
-        self.shared = SHARED[config.exchange.kind]
+        self.shared = config.exchange.shared
         log = HopLog(ledger, "access", edge)
         boundary = Boundary(log, config.topology.rejoin_timeout)
         downlink = Downlink(config.codec.access.down, self.shared)
@@ -208,7 +209,7 @@ class EdgeAggregator:
         model = keeper.report(work.model, received)
         return self._update(order, work, model, standalone(self.config.backbone.up))
 
-    def _update(self, order: RoundOrder, work: Work, model: CodedModel, codec: CodecConfig) -> EdgeUpdate:
+    def _update(self, order: RoundOrder, work: Work, model: CodedModel, codec: Codec) -> EdgeUpdate:
         control = None if work.control is None else code(work.control, codec)
         q = self._q(work.rounds)
         return EdgeUpdate(model, self.edge, order.root_round, q, work.rounds, work.events, control)

@@ -39,7 +39,7 @@ def main(grid: Grid, context: Context) -> None:
         log.info("%s serves %s", edge, folder)
         ledger = ForwardingLedger(folder / LEDGER)
         # Without keys a client that is started again is another node: who registered must not be relied on.
-        members = None if config.runtime.insecure else folder / "members.json"
+        members = folder / "members.json" if config.runtime.secure else None
         aggregator = EdgeAggregator(edge, config, ledger, folder / EARLY, folder / STATE, members)
         serve(grid, aggregator, spool)
         spool.clear()

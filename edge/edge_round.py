@@ -8,11 +8,10 @@ from pathlib import Path
 from flwr.serverapp import Grid
 
 from fedphd.common.averaging.quorum import check_quorum
-from fedphd.common.averaging.weighting import member_weight
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.events import Aggregate
 from fedphd.common.wire.messages import ClientUpdate, EdgeRound, RoundOrder, TrainOrder
-from fedphd.common.wire.parts import Parts, reports, restrict
+from fedphd.common.wire.parts import Parts, restrict
 from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
 from fedphd.edge.edge_site import EdgeSite
 from fedphd.edge.parts_average import PartsAverage
@@ -83,13 +82,13 @@ class EdgeRoundRunner:
         if not clients:
             return Outcome(model, EdgeRound([], 0, None, 0.0))
         started, config = time.perf_counter(), self.site.config
-        asked = reports(config.exchange.kind, clients, config.seed, self.site.edge, edge_round)
+        asked = config.exchange.reports(clients, config.seed, self.site.edge, edge_round)
         question = TrainQuestion(self.site, self._orders(edge_round, asked))
         final = {client: parts for client, parts in asked.items() if question.order(client).final}
         tally = Tally()
         with (
-            PartsAverage(config.exchange.kind, asked, self.spool) as average,
-            PartsAverage(config.exchange.kind, final, self.spool / "control") as sums,
+            PartsAverage(config.exchange, asked, self.spool) as average,
+            PartsAverage(config.exchange, final, self.spool / "control") as sums,
         ):
             for sound in self.site.boundary.ask(grid, question):
                 average.add(sound.peer, sound.answer.model, self._weight(sound.answer.update))
@@ -122,7 +121,7 @@ class EdgeRoundRunner:
 
     def _weight(self, update: ClientUpdate) -> float:
         q_k = self.site.membership.distribution(update.client)
-        return member_weight(self.site.config.weighting.edge, update.samples, q_k)
+        return self.site.config.weighting.edge.weight(update.samples, q_k)
 
     def _report(self, edge_round: int, question: TrainQuestion, tally: Tally, seconds: float) -> EdgeRound:
         trained = [client for client in question.orders if client in tally.samples]  # not in the order of arrival

@@ -20,9 +20,9 @@ from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.rebuild import check_size
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.links import Download, Reference, upload
-from fedphd.common.wire.parts import PARTS, SHARED, restrict
+from fedphd.common.wire.parts import PARTS, restrict
 
 
 class EdgeKeeper:
@@ -80,7 +80,7 @@ class EdgeKeeper:
             The whole networks that the edge has, and that the root sent.
         """
         codec, whole = self.config.backbone.up, model.structure
-        shared = restrict(whole, SHARED[self.config.exchange.kind])
+        shared = restrict(whole, self.config.exchange.shared)
         store, now = self._store("residual", self._root_rounds), self.root_round
         residual = None
         if codec.error_feedback:

@@ -8,7 +8,8 @@ from typing import Self
 from fedphd.common.averaging.aggregation import OrderedAverage
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.parts import Parts, averaged_groups, restrict
+from fedphd.common.wire.exchange import Exchange
+from fedphd.common.wire.parts import Parts, restrict
 
 
 class PartsAverage:
@@ -16,17 +17,17 @@ class PartsAverage:
 
     Parameters
     ----------
-    kind : str
-        `exchange.kind`.
+    exchange : Exchange
+        Says which parts are averaged together.
     reports : Mapping[str, tuple[str, ...]]
         The parts that each client is to report, in the order of summation.
     spool : Path
         Folder for updates that come before their turn.
     """
 
-    def __init__(self, kind: str, reports: Mapping[str, Parts], spool: Path) -> None:
+    def __init__(self, exchange: Exchange, reports: Mapping[str, Parts], spool: Path) -> None:
         self._averages: dict[Parts, OrderedAverage] = {}
-        for group in averaged_groups(kind):
+        for group in exchange.averages:
             members = [client for client, parts in reports.items() if set(group) <= set(parts)]
             self._averages[group] = OrderedAverage(members, spool / "-".join(group))
         self._members: dict[Parts, int] = dict.fromkeys(self._averages, 0)

@@ -7,11 +7,12 @@ import torch
 
 from fedphd.client.local_model import lone_objective
 from fedphd.client.objective import check_features, terms_of
-from fedphd.common.config import Config, RuntimeConfig
+from fedphd.common.config import Config, FineTuning, RuntimeConfig
+from fedphd.common.config.runtime import Deployment, Ray
 from fedphd.common.config.topology import client_id
 from fedphd.common.data import check_fits, holder_data, load
 from fedphd.common.data.holders import ROOT
-from fedphd.common.data.partition import partition
+from fedphd.common.data.partitions import partition
 from fedphd.common.errors import SettingError
 from fedphd.common.network import UNet
 from fedphd.common.network.autoencoder import autoencoder_of
@@ -21,8 +22,9 @@ from fedphd.common.network.pruning import prune
 from fedphd.common.run.sole_writer import refuse_used, sole_writer
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
-from fedphd.common.wire.parts import PARTS, averaged_groups, part_of
+from fedphd.common.wire.parts import PARTS, part_of
 from fedphd.launch.runtimes.deployment import address
+from fedphd.server.assignment import ASSIGNMENTS
 from fedphd.server.recorder import check_outlets
 
 CPU_SPEED = 4e10  # MACs in a second on one core, as measured for our U-Nets (3 to 6 times 1e10)
@@ -76,8 +78,9 @@ def check(config: Config) -> list[str]:
     """
     device = pick_device(config.runtime.device)
     _check_gpus(config.runtime)
-    if config.runtime.name == "deployment":
+    if isinstance(config.runtime, Deployment):
         address(config.runtime)
+    ASSIGNMENTS.read(config.assignment)
     Diffusion(config.diffusion)
     _check_data(config)
     autoencoder_of(config.model, device)
@@ -85,8 +88,8 @@ def check(config: Config) -> list[str]:
     check_features(terms_of(config.objective), unet)
     lone_objective(config)
     _check_parts(config, unet)
-    if config.structure.kind != "dense":
-        unet, _ = prune(unet, config.structure.ratio)
+    if config.pruning.after is not None:
+        unet, _ = prune(unet, config.pruning.share)
     notes = _insecure(config.runtime) + _idle_parts(config)
     return notes + (_long_evaluations(config, count(unet)[1]) if device.type == "cpu" else [])
 
@@ -94,19 +97,19 @@ def check(config: Config) -> list[str]:
 def _check_data(config: Config) -> None:
     """Read what the root evaluates with, and what is split over the clients, as far as it is on this machine."""
     clients = [client_id(index) for index in range(config.topology.clients)]
-    own = config.partition.kind == "own"
-    holders = [ROOT, *(clients if own and config.runtime.name != "deployment" else ())]
+    splits = config.partition.splits
+    holders = [ROOT, *(() if splits or config.runtime.elsewhere else clients)]
     for data in dict.fromkeys(holder_data(config, holder) for holder in holders):
         data.check_there()
         images = load(data, "train", config.seed)
         check_fits(images, config.model)
-    if not own:
+    if splits:
         partition(images.labels, len(images.class_names), config.partition, len(clients), config.seed)
 
 
 def _check_parts(config: Config, unet: UNet) -> None:
     """Check that the network has the parts that the exchange names."""
-    if averaged_groups(config.exchange.kind) == [PARTS]:
+    if config.exchange.averages == [PARTS]:
         return
     try:
         parts = {part_of(name) for name, _ in unet.named_parameters()}
@@ -123,13 +126,13 @@ def _no_such_parts(config: Config, cause: str) -> SettingError:
 
 def _check_gpus(runtime: RuntimeConfig) -> None:
     gpus = torch.cuda.device_count()
-    if runtime.gpus_per_client > gpus:
+    if isinstance(runtime, Ray) and runtime.gpus_per_client > gpus:
         advice = f"this machine has {gpus} GPUs; no client could ever train; use at most {gpus}"
         raise SettingError("runtime.gpus_per_client", runtime.gpus_per_client, advice)
 
 
 def _insecure(runtime: RuntimeConfig) -> list[str]:
-    if not runtime.insecure:
+    if runtime.secure:
         return []
     return [
         "WARNING: runtime.insecure=true: no TLS and no keys; whoever reaches a port of this deployment can run code in "
@@ -141,13 +144,13 @@ def _idle_parts(config: Config) -> list[str]:
     """Tell of what has no effect, or on fewer clients than one would think; in an ablation that may be meant."""
     notes = []
     for name, term in terms_of(config.objective).items():
-        if term.in_sparse_rounds_only and config.structure.kind != "sparse_then_prune":
+        if term.in_sparse_rounds_only and not config.pruning.sparse:
             notes.append(
-                f"objective.terms.{name} has no effect with structure={config.structure.kind}: "
-                "only structure=sparse_then_prune has sparse rounds"
+                f"objective.terms.{name} has no effect with pruning={config.pruning.kind}: "
+                "only pruning=sparse_then_prune has sparse rounds"
             )
     correction, clients = config.correction, config.topology.clients
-    if correction.kind != "none" and correction.images < clients:
+    if isinstance(correction, FineTuning) and correction.images < clients:
         notes.append(
             f"correction.images={correction.images} are fewer than topology.clients={clients}: of some clients' local "
             "models no image is drawn"

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from fedphd.common.config import Config, decides, from_yaml, leaves, validate
+from fedphd.common.config import Config, decides, leaves, validate
 from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import one_line
 
@@ -34,19 +34,32 @@ def from_resumed(tree: Any) -> Config | None:
     file = Path(resume).expanduser() / "config.yaml"
     if not file.exists():
         raise SettingError("checkpoint.resume", resume, "is not a run folder: it has no config.yaml")
-    try:
-        before = from_yaml(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, SettingError) as error:
-        advice = (
-            f"its config.yaml cannot be used ({one_line(error)}); it is damaged, or of another version of this program"
-        )
-        raise SettingError("checkpoint.resume", resume, advice) from None
-    if tree["structure"].get("sparse_rounds", 0) is None:
+    before = _before(file)
+    if tree["pruning"].get("sparse_rounds", 0) is None:
         # Left open, it follows from the number of rounds, which may have grown since.
-        tree["structure"]["sparse_rounds"] = before.structure.sparse_rounds
+        tree["pruning"]["sparse_rounds"] = getattr(before.pruning, "sparse_rounds", None)
     now = validate(tree)
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first
         if old.get(key) != new.get(key) and decides(key, now):
             raise SettingError(key, new.get(key), f"the run to resume has {old.get(key)}; give the same settings again")
     return now
+
+
+def _before(file: Path) -> Config:
+    """Read the configuration of the run to resume."""
+    key = "checkpoint.resume"
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        other = set(tree) ^ set(Config.model_fields) if isinstance(tree, dict) else set()
+        if other:
+            advice = f"is of another version of this program ({', '.join(sorted(map(str, other)))})"
+            raise SettingError(key, file, f"{advice}; resume it with that version, or begin a new run")
+        return validate(tree)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SettingError(key, file, f"cannot be used ({one_line(error)}); it is damaged") from None
+    except SettingError as error:
+        if error.key == key:
+            raise
+        advice = f"cannot be used ({one_line(error)}); it is damaged, or of another version of this program"
+        raise SettingError(key, file, advice) from None

@@ -10,10 +10,10 @@ from fedphd.common.flower.expected import ExpectedDrawing, ExpectedModel
 from fedphd.common.network.build import pixel_shape
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.codec import code
+from fedphd.common.wire.codec.coded import code
 from fedphd.common.wire.links import Download, standalone
 from fedphd.common.wire.messages import DRAW, LOCAL, Drawing, Errand
-from fedphd.common.wire.parts import PARTS, SHARED, Parts, restrict
+from fedphd.common.wire.parts import PARTS, Parts, restrict
 from fedphd.common.wire.traffic import total
 from fedphd.server.fetch_question import FetchQuestion
 from fedphd.server.gather_question import GatherQuestion
@@ -117,7 +117,7 @@ class Errands:
     def _download(self, model: PackedModel, parts: Parts) -> Download:
         config = self.site.config
         coded = code(model.select(restrict(model.structure, parts)), standalone(config.backbone.down))
-        return Download(coded, model.structure, parts, SHARED[config.exchange.kind])
+        return Download(coded, model.structure, parts, config.exchange.shared)
 
 
 class LocalModels:

@@ -1,6 +1,6 @@
 """When the global U-Net is pruned, and the pruning itself."""
 
-from fedphd.common.config import Config, StructureConfig
+from fedphd.common.config import Config
 from fedphd.common.network import UNet
 from fedphd.common.network.counting import count
 from fedphd.common.network.lineage import Lineage
@@ -12,13 +12,13 @@ from fedphd.common.run.ledger import Ledger
 from fedphd.server.state import GlobalState
 
 
-class StructureSchedule:
+class PruningSchedule:
     """FedPhD's two modes: prune at the start, or train sparsely for some rounds and prune once.
 
     Parameters
     ----------
     config : Config
-        `structure` says when and how much, `model` what the dense U-Net is.
+        `pruning` says when and how much, `model` what the dense U-Net is.
     ledger : Ledger
         Where a pruning is written.
     """
@@ -30,13 +30,11 @@ class StructureSchedule:
     @property
     def pruned_after(self) -> int | None:
         """Root rounds before the pruning; None if there is none."""
-        return rounds_before(self.config.structure)
+        return self.config.pruning.after
 
     def phase(self, root_round: int) -> str:
         """Name the phase that a root round (from 1) belongs to: "dense", "sparse" or "pruned"."""
-        if self.pruned_after is None:
-            return "dense"
-        return "sparse" if root_round <= self.pruned_after else "pruned"
+        return self.config.pruning.phase(root_round)
 
     def apply(self, state: GlobalState) -> None:
         """Prune the global model, and its average alike, if this is the moment: after round `pruned_after`.
@@ -49,7 +47,7 @@ class StructureSchedule:
         if state.round != self.pruned_after:
             return
         before = load_unet(self.config, state.model)
-        after, pruning = prune(before, self.config.structure.ratio)
+        after, pruning = prune(before, self.config.pruning.share)
         if state.round > 0:  # somebody may keep what belongs to the wider network
             state.lineage = Lineage(pruning)
         if state.control is not None:
@@ -61,7 +59,7 @@ class StructureSchedule:
         self.ledger.write(
             Prune(
                 round=state.round,
-                ratio=self.config.structure.ratio,
+                ratio=self.config.pruning.share,
                 parameters_before=parameters[0],
                 parameters_after=parameters[1],
                 macs_before=macs[0],
@@ -74,11 +72,6 @@ class StructureSchedule:
     def _pruned_like(self, some: PackedModel, pruning: Pruning) -> PackedModel:
         """Prune some tensors of the network like the network."""
         return pack(Lineage(pruning).prune(unpack(some), pruning.structure, self.config.model))
-
-
-def rounds_before(structure: StructureConfig) -> int | None:
-    """Give the root rounds before the pruning; None if there is none."""
-    return {"dense": None, "at_start": 0, "sparse_then_prune": structure.sparse_rounds}[structure.kind]
 
 
 def load_unet(config: Config, model: PackedModel) -> UNet:

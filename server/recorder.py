@@ -18,7 +18,7 @@ from fedphd.common.wire.messages import Drawing
 from fedphd.server import checkpoint
 from fedphd.server.evaluation import Evaluator
 from fedphd.server.evaluation.clients import evaluate_clients
-from fedphd.server.pruning_schedule import StructureSchedule, load_unet
+from fedphd.server.pruning_schedule import PruningSchedule, load_unet
 from fedphd.server.state import GlobalState
 from fedphd.server.tracking import Trackers, read_trackers
 
@@ -32,7 +32,7 @@ class Recorder:
         The run's configuration.
     state : GlobalState
         What the strategy commits to.
-    structure : StructureSchedule
+    pruning : PruningSchedule
         Names the phase of each round.
     ledger : Ledger
         Where evaluations and checkpoints are noted.
@@ -46,14 +46,14 @@ class Recorder:
         self,
         config: Config,
         state: GlobalState,
-        structure: StructureSchedule,
+        pruning: PruningSchedule,
         ledger: Ledger,
         run_dir: Path,
         drawings: Callable[[int], Iterator[Drawing]],
     ) -> None:
         self.config = config
         self.state = state
-        self.structure = structure
+        self.pruning = pruning
         self.ledger = ledger
         self.run_dir = run_dir
         self.drawings = drawings
@@ -115,7 +115,7 @@ class Recorder:
         return {
             "round": self.state.round,
             "edge_rounds": self.state.round * self.config.topology.edge_rounds,
-            "phase": self.structure.phase(max(self.state.round, 1)),
+            "phase": self.pruning.phase(max(self.state.round, 1)),
             **asdict(self.state.latest),
             "parameters": parameters,
             "macs": macs,
@@ -149,7 +149,7 @@ def check_outlets(config: Config, run_dir: Path) -> Config:
     """
     extractor, trackers = Evaluator(config, run_dir).extractor, read_trackers(config.tracking)
     for tracker in trackers.values():
-        tracker.check()
+        tracker.check_installed()
     options = {} if extractor is None else extractor.model_dump(mode="json", exclude={"kind"}, exclude_unset=True)
     carried = {
         name: TrackerConfig.model_validate(one.model_dump(mode="json", exclude_unset=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 from flwr.app import ArrayRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedphd.common.config import Config, to_yaml
+from fedphd.common.config import Config, FineTuning, to_yaml
 from fedphd.common.config.topology import edge_timeout
 from fedphd.common.errors import FedPhDError
 from fedphd.common.flower.delivery import deliver
@@ -26,7 +26,7 @@ from fedphd.common.wire.messages import END
 from fedphd.server import checkpoint
 from fedphd.server.correction import AuxiliarySet, Correction, prepare
 from fedphd.server.errands import Errands
-from fedphd.server.pruning_schedule import StructureSchedule
+from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.recorder import Recorder
 from fedphd.server.registry import Registry, register
 from fedphd.server.state import GlobalState
@@ -92,17 +92,17 @@ def _reason(error: Exception) -> str:
 def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalState:
     (run_dir / CONFIG).write_text(to_yaml(config), encoding="utf-8")
     pick_device(config.runtime.device)  # also sets the number of threads, on which sums depend
-    structure = StructureSchedule(config, ledger)
-    state = _resumed(config, ledger) or _first_state(config, structure)
+    pruning = PruningSchedule(config, ledger)
+    state = _resumed(config, ledger) or _first_state(config, pruning)
     try:
         registry = register(edges, config.topology, ledger)
         registry.save(run_dir / PARTITION)
         auxiliary = _auxiliary(config, registry, run_dir, ledger)
         correction = None if auxiliary is None else Correction(config, auxiliary.training_set, ledger)
         spool = run_dir / SPOOL / "root"
-        strategy = HierarchicalStrategy(config, registry, state, structure, correction, ledger, spool)
+        strategy = HierarchicalStrategy(config, registry, state, pruning, correction, ledger, spool)
         errands = Errands(edges, strategy.site)
-        recorder = Recorder(config, state, structure, ledger, run_dir, errands.drawings)
+        recorder = Recorder(config, state, pruning, ledger, run_dir, errands.drawings)
         recorder.record()
         if auxiliary is not None and auxiliary.missing():
             prepare(auxiliary, errands.local_models(auxiliary.missing(), _first_model(config)))
@@ -138,22 +138,22 @@ def _resumed(config: Config, ledger: Ledger) -> GlobalState | None:
     return state
 
 
-def _first_state(config: Config, structure: StructureSchedule) -> GlobalState:
+def _first_state(config: Config, pruning: PruningSchedule) -> GlobalState:
     state = GlobalState(round=0, model=pack(build_unet(config.model, config.seed).state_dict()))
-    structure.apply(state)
+    pruning.apply(state)
     return state
 
 
 def _first_model(config: Config) -> PackedModel:
     """Make the model before the first round, which follows from the seed, also for a run that is long past it."""
     unet = build_unet(config.model, config.seed)
-    if config.structure.kind == "at_start":
-        unet, _ = prune(unet, config.structure.ratio)
+    if config.pruning.after == 0:
+        unet, _ = prune(unet, config.pruning.share)
     return pack(unet.state_dict())
 
 
 def _auxiliary(config: Config, registry: Registry, run_dir: Path, ledger: Ledger) -> AuxiliarySet | None:
-    if config.correction.kind == "none":
+    if not isinstance(config.correction, FineTuning):
         return None
     samples = {client: profile.samples for client, profile in registry.profiles.items()}
     return AuxiliarySet(run_dir / AUXILIARY, config, samples, ledger)

@@ -20,13 +20,13 @@ from fedphd.common.network.structure import Structure
 from fedphd.common.run.events import Commit, Plan, Start
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Downlink, Reference, standalone
 from fedphd.common.wire.messages import EdgeUpdate, RoundOrder
-from fedphd.common.wire.parts import SHARED, restrict
-from fedphd.server.assignment import Assignment, final_rounds, plan_round
-from fedphd.server.correction import Correction, due
-from fedphd.server.pruning_schedule import StructureSchedule
+from fedphd.common.wire.parts import restrict
+from fedphd.server.assignment import ASSIGNMENTS, Assignment, final_rounds, plan_round
+from fedphd.server.correction import Correction
+from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.registry import Registry
 from fedphd.server.root_site import RootSite
 from fedphd.server.round_question import RoundQuestion, mean_loss
@@ -48,7 +48,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         Edges and clients.
     state : GlobalState
         The model to start from; every round commits to it.
-    structure : StructureSchedule
+    pruning : PruningSchedule
         When the model is pruned.
     correction : Correction or None
         Fine-tunes new global models; None if the method does not.
@@ -63,7 +63,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         config: Config,
         registry: Registry,
         state: GlobalState,
-        structure: StructureSchedule,
+        pruning: PruningSchedule,
         correction: Correction | None,
         ledger: Ledger,
         spool: Path,
@@ -71,14 +71,15 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self.config = config
         self.registry = registry
         self.state = state
-        self.structure = structure
+        self.pruning = pruning
         self.correction = correction
         self.ledger = ledger
         self.spool = spool
         self.log = HopLog(ledger, "backbone", exists=config.topology.edges > 0)
-        self.downlink = Downlink(config.backbone.down, SHARED[config.exchange.kind])
+        self.downlink = Downlink(config.backbone.down, config.exchange.shared)
         boundary = Boundary(self.log, config.topology.rejoin_timeout)
         self.site = RootSite(config, registry, state, self.downlink, boundary)
+        self._rule = ASSIGNMENTS.read(config.assignment)
         self._question = RoundQuestion(self.site, {})
 
     def configure_train(
@@ -87,9 +88,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         """Plan the next root round and address it to the edges."""
         root_round = self.state.round + 1
         first_edge_round = self.state.round * self.config.topology.edge_rounds
-        plan = plan_round(
-            self.config.assignment, self.config.topology, self.registry, first_edge_round, self.config.seed
-        )
+        plan = plan_round(self._rule, self.config.topology, self.registry, first_edge_round, self.config.seed)
         self.log.write(Plan(round=root_round, assignment=plan))
         self._question = RoundQuestion(self.site, self._orders(root_round, first_edge_round, plan))
         return self._messages(self._question)
@@ -130,7 +129,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         if self.config.backbone.down.of == "change":
             self.state.reference = Reference(self.state.round, self.downlink.sent)
         self._commit({edge: updates[edge] for edge in edges if edge in updates}, total)
-        self.structure.apply(self.state)
+        self.pruning.apply(self.state)
         return None, None
 
     def configure_evaluate(
@@ -154,7 +153,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self.state.count("backbone_down", question.down)
 
     def _orders(self, root_round: int, first_edge_round: int, plan: list[Assignment]) -> dict[str, RoundOrder]:
-        sparse = self.structure.phase(root_round) == "sparse"
+        sparse = self.pruning.phase(root_round) == "sparse"
         final, control = final_rounds(plan), self._control()
         self.downlink.begin(self.state.model, root_round, self.state.reference)
         return {
@@ -191,7 +190,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
     def _corrected(self, model: PackedModel, loss: float | None) -> PackedModel:
         """Fine-tune the new model if the method does so now."""
         state, root_round = self.state, self.state.round + 1
-        if self.correction is None or not due(self.config.correction, [*state.losses, loss], state.corrected_at):
+        if self.correction is None or not self.config.correction.due([*state.losses, loss], state.corrected_at):
             return model
         state.corrected_at = root_round
         return self.correction.apply(model, root_round)

@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from fedphd.common.averaging.weighting import member_weight
-from fedphd.common.config import WeightingConfig
+from fedphd.common.averaging.weighting import Weighting
 from fedphd.common.wire.messages import EdgeUpdate
 
 
-def root_weight(config: WeightingConfig, update: EdgeUpdate) -> float:
+def root_weight(weighting: Weighting, update: EdgeUpdate) -> float:
     """Weigh an edge, before the weights are made to sum to one.
 
     ``homogeneity``: u_e = ReLU(m_e + a * SH(q_e) + b) with m_e the images trained on in the latest
@@ -19,5 +18,4 @@ def root_weight(config: WeightingConfig, update: EdgeUpdate) -> float:
     """
     if update.samples == 0:
         return 0.0
-    m_e = update.latest_samples if config.kind == "homogeneity" else update.samples
-    return member_weight(config, m_e, np.asarray(update.q))
+    return weighting.weight(update.latest_samples if weighting.latest else update.samples, np.asarray(update.q))

@@ -17,13 +17,15 @@ from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.run.json_lines import read_lines
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec.coded import CodedModel, code
+from fedphd.common.wire.exchange import EXCHANGES, Exchange
 from fedphd.common.wire.links import Download, standalone, upload
 from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 from fedphd.launch.runtimes.client_grid import InProcessGrid
 
 NEVER = 10**9  # polls
+SHARED = {kind: EXCHANGES.find(kind).shared for kind in EXCHANGES.kinds}  # what travels, by the exchange
 
 
 @cache
@@ -46,6 +48,11 @@ def small_config(*overrides: str) -> Config:
             *overrides,
         ]
     )
+
+
+def exchange_of(kind: str) -> Exchange:
+    """Make an exchange."""
+    return EXCHANGES.read({"kind": kind})
 
 
 def packed(*numbers: float, name: str = "w") -> PackedModel:

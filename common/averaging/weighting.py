@@ -4,28 +4,65 @@
 FedPhD's: it also favours members whose labels are spread evenly, since their update is biased less.
 """
 
+from abc import abstractmethod
+from typing import ClassVar
+
+from pydantic import NonNegativeFloat
+
 from fedphd.common.averaging.homogeneity import Distribution, homogeneity
-from fedphd.common.config import WeightingConfig
+from fedphd.common.choices import Choice, Choices
 
 
-def member_weight(config: WeightingConfig, samples: float, q: Distribution) -> float:
-    """Weigh one member of an average.
+class Weighting(Choice):
+    """Weighs one member of an average.
 
-    Parameters
+    Attributes
     ----------
-    config : WeightingConfig
-        ``samples``: u = m. ``homogeneity``: u = ReLU(m + a * SH(q) + b), as FedPhD's authors' code
-        weighs edges at the root.
-    samples : float
-        m: images that the member trained on.
-    q : Distribution
-        Shape (classes,): the member's label distribution.
-
-    Returns
-    -------
-    float
-        u, at least zero, not normalised.
+    latest : bool
+        Whether the root counts an edge's images of the latest edge round only, instead of the whole root round's.
     """
-    if config.kind == "samples":
+
+    latest: ClassVar[bool] = False
+
+    @abstractmethod
+    def weight(self, samples: float, q: Distribution) -> float:
+        """Weigh one member.
+
+        Parameters
+        ----------
+        samples : float
+            m: images that the member trained on.
+        q : Distribution
+            Shape (classes,): the member's label distribution.
+
+        Returns
+        -------
+        float
+            u, at least zero, not normalised.
+        """
+
+
+WEIGHTINGS = Choices("weighting", Weighting, lenient=True)  # type: ignore[type-abstract]
+
+
+@WEIGHTINGS.register("samples")
+class SamplesWeighting(Weighting):
+    """u = m (FedAvg)."""
+
+    def weight(self, samples: float, _q: Distribution) -> float:
+        """Give the number of images."""
         return float(samples)
-    return max(0.0, samples + config.a * homogeneity(q) + config.b)
+
+
+@WEIGHTINGS.register("homogeneity")
+class HomogeneityWeighting(Weighting):
+    """u = ReLU(m + a * SH(q) + b), as FedPhD's authors' code weighs edges at the root."""
+
+    latest: ClassVar[bool] = True
+
+    a: NonNegativeFloat
+    b: float = 0.0
+
+    def weight(self, samples: float, q: Distribution) -> float:
+        """Add the score of the member's labels to the number of its images."""
+        return max(0.0, samples + self.a * homogeneity(q) + self.b)

@@ -1,6 +1,8 @@
 """The configuration: its schema, and how it is composed, checked and carried to every process."""
 
-from fedphd.common.config.identity import decides
+from fedphd.common.config.codec import EXACT, AccessCodec, BackboneCodec, HopsCodec, WaysCodec
+from fedphd.common.config.correction import CorrectionConfig, FineTuning
+from fedphd.common.config.identity import affects, decides
 from fedphd.common.config.load import (
     compose,
     from_run_config,
@@ -11,54 +13,43 @@ from fedphd.common.config.load import (
     to_yaml,
     validate,
 )
+from fedphd.common.config.outlets import CheckpointConfig
+from fedphd.common.config.pruning import PruningConfig
+from fedphd.common.config.runtime import RuntimeConfig
 from fedphd.common.config.schema import (
-    EXACT,
-    AssignmentConfig,
     AutoencoderConfig,
-    CheckpointConfig,
-    CodecConfig,
     Config,
-    CorrectionConfig,
-    DiffusionConfig,
     EvaluationConfig,
-    ExchangeConfig,
-    HopsCodec,
     ModelConfig,
     ObjectiveConfig,
-    PartitionConfig,
-    RuntimeConfig,
-    StructureConfig,
     TermConfig,
-    TopologyConfig,
     TrackerConfig,
-    TrainingConfig,
-    WaysCodec,
-    WeightingConfig,
 )
+from fedphd.common.config.topology import TopologyConfig
+from fedphd.common.config.training import DiffusionConfig, TrainingConfig
 
 __all__ = [
     "EXACT",
-    "AssignmentConfig",
+    "AccessCodec",
     "AutoencoderConfig",
+    "BackboneCodec",
     "CheckpointConfig",
-    "CodecConfig",
     "Config",
     "CorrectionConfig",
     "DiffusionConfig",
     "EvaluationConfig",
-    "ExchangeConfig",
+    "FineTuning",
     "HopsCodec",
     "ModelConfig",
     "ObjectiveConfig",
-    "PartitionConfig",
+    "PruningConfig",
     "RuntimeConfig",
-    "StructureConfig",
     "TermConfig",
     "TopologyConfig",
     "TrackerConfig",
     "TrainingConfig",
     "WaysCodec",
-    "WeightingConfig",
+    "affects",
     "compose",
     "decides",
     "from_run_config",

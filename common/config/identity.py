@@ -1,18 +1,27 @@
-"""Which settings make a run that run."""
+"""What each setting affects, as its section in the schema says; which settings make a run that run."""
 
+from collections.abc import Iterator
+from functools import cache
+from typing import get_args
+
+from pydantic.fields import FieldInfo
+
+from fedphd.common.choices import Affects, At, Section
 from fedphd.common.config.schema import Config
 
-# Of no account for what is trained: outlets, machines, and how long and for how many a round waits.
-FREE = (
-    "checkpoint.",
-    "evaluation.",
-    "resources.",
-    "runtime.",
-    "topology.quorum",
-    "topology.rejoin_timeout",
-    "topology.round_timeout",
-    "tracking.",
-)
+BY_DEFAULT = frozenset({Affects.MODEL})
+
+
+@cache
+def affects(key: str) -> frozenset[Affects]:
+    """Say what another value of a setting changes.
+
+    Parameters
+    ----------
+    key : str
+        The setting's dotted name. One that no choice has, as of another version's run, is taken to decide the model.
+    """
+    return _affected([Config], key.split("."), BY_DEFAULT)
 
 
 def decides(key: str, config: Config) -> bool:
@@ -29,4 +38,42 @@ def decides(key: str, config: Config) -> bool:
     """
     if key == "rounds":
         return config.training.schedule != "constant"
-    return not key.startswith(FREE)
+    return Affects.MODEL in affects(key)
+
+
+def sections_of(field: FieldInfo) -> list[type[Section]]:
+    """List the sections that a field may hold: one, or all registered choices of a group; none for an option."""
+    for note in field.metadata:
+        if isinstance(note, At):
+            return [*note.choices.classes, note.choices.base]
+    kinds = (field.annotation, *get_args(field.annotation))  # one, or one that may be null
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
+
+
+def settings() -> Iterator[str]:
+    """Yield the dotted names of all settings, those of every registered choice included."""
+    yield from dict.fromkeys(_settings([Config], ""))
+
+
+def _settings(sections: list[type[Section]], path: str) -> Iterator[str]:
+    for section in sections:
+        for name, field in section.model_fields.items():
+            key = f"{path}{field.alias or name}"
+            inner = sections_of(field)
+            if inner:
+                yield from _settings(inner, f"{key}.")
+            else:
+                yield key
+
+
+def _affected(sections: list[type[Section]], names: list[str], default: frozenset[Affects]) -> frozenset[Affects]:
+    for section in sections:
+        for name, field in section.model_fields.items():
+            if names[0] not in (name, field.alias):
+                continue
+            inner = sections_of(field)
+            if inner and names[1:]:
+                return _affected(inner, names[1:], frozenset({inner[-1].affects}))
+            said = frozenset(note for note in field.metadata if isinstance(note, Affects))
+            return said or frozenset({section.affects})
+    return default

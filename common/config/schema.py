@@ -4,14 +4,10 @@ The comments that explain each option to a user stand beside it in `conf/`; here
 its range and the checks that need more than one option.
 """
 
-from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     ConfigDict,
-    Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -19,28 +15,20 @@ from pydantic import (
     model_validator,
 )
 
-from fedphd.common.choices import Affects, Carried
+from fedphd.common.choices import Affects, Carried, Section
 from fedphd.common.config.checks import check
-from fedphd.common.data import DATA_SETS, DataSet
-from fedphd.common.paths import UserPath
-
-Ratio = Annotated[float, Field(ge=0, lt=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-
-
-def _absolute_folder(text: str) -> str:
-    path = Path(text).expanduser()
-    return str(path.absolute()) if path.is_dir() or text.startswith((".", "~")) else text
-
-
-FolderOrId = Annotated[str, AfterValidator(_absolute_folder)]  # a folder, or an id of the Hugging Face hub
-
-
-class Section(BaseModel):
-    """A group of options: unknown keys are refused, values never change after the check."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
+from fedphd.common.config.codec import EXACT, HopsCodec, WaysCodec
+from fedphd.common.config.correction import CORRECTIONS, CorrectionConfig
+from fedphd.common.config.outlets import CheckpointConfig, PrivacyConfig, ResourcesConfig
+from fedphd.common.config.pruning import PRUNINGS, PruningConfig, fill_sparse_rounds
+from fedphd.common.config.runtime import RUNTIMES, RuntimeConfig
+from fedphd.common.config.topology import TopologyConfig
+from fedphd.common.config.training import DiffusionConfig, TrainingConfig
+from fedphd.common.config.types import FolderOrId, Ratio
+from fedphd.common.config.weighting import TiersWeighting
+from fedphd.common.data.data_set import DATA_SETS, DataSet
+from fedphd.common.data.partitions import PARTITIONS, Partition
+from fedphd.common.wire.exchange import EXCHANGES, Exchange
 
 # --- client ----------------------------------------------------------------------------------
 
@@ -63,139 +51,6 @@ class ObjectiveConfig(Section):
     def keeps_previous(self) -> bool:
         """Whether clients keep their last local model."""
         return any(term.keeps_previous and term.weight > 0 for term in self.terms.values())
-
-
-class TrainingConfig(Section):
-    """How a client trains in one edge round (`training` in `conf/config.yaml`)."""
-
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    optimizer: Literal["adam", "sgd"]
-    lr: PositiveFloat
-    warmup_steps: NonNegativeInt
-    schedule: Literal["constant", "linear"]
-    clip_norm: PositiveFloat | None
-    flip: bool
-    keep_optimizer: bool
-    precision: Literal["auto", "float32", "bfloat16"]
-    compile: bool
-
-
-# --- what travels ----------------------------------------------------------------------------
-
-
-class ExchangeConfig(Section):
-    """Which parts of the U-Net travel (`conf/exchange/`)."""
-
-    kind: Literal["full", "usplit", "ulatdec", "udec"]
-
-    @property
-    def keeps_parts(self) -> bool:
-        """Whether each client keeps parts of its own, so that there is no global model."""
-        return self.kind in ("ulatdec", "udec")
-
-
-class CodecConfig(Section):
-    """How the tensors of one hop and direction travel."""
-
-    kind: Literal["float32", "float16", "bfloat16", "int8", "int4"]
-    of: Literal["weights", "change"]
-    error_feedback: bool
-    zstd: Annotated[int, Field(strict=True, ge=1, le=22)] | None
-
-
-class WaysCodec(Section):
-    """The codec of each direction of a hop."""
-
-    down: CodecConfig
-    up: CodecConfig
-
-
-class HopsCodec(Section):
-    """The codecs of the hop between clients and edges, and of the one between edges and root (`conf/codec/`)."""
-
-    access: WaysCodec
-    backbone: WaysCodec
-
-
-EXACT = CodecConfig(kind="float32", of="weights", error_feedback=False, zstd=None)
-
-
-# --- hierarchy -------------------------------------------------------------------------------
-
-
-class TopologyConfig(Section):
-    """Clients, edges and the rounds between them (`conf/topology/`)."""
-
-    clients: PositiveInt
-    edges: NonNegativeInt  # 0: flat, the clients talk to the root
-    edge_rounds: PositiveInt
-    participation: Share
-    homes: list[list[NonNegativeInt]] | None
-    quorum: Share
-    round_timeout: PositiveFloat
-    rejoin_timeout: NonNegativeFloat
-
-
-class FixedAssignment(Section):
-    """Every client at its first home, always."""
-
-    kind: Literal["fixed"]
-
-
-class RandomAssignment(Section):
-    """Every client at a home drawn uniformly, anew for each edge round."""
-
-    kind: Literal["random"]
-
-
-class HomogeneityAssignment(Section):
-    """FedPhD's draw by statistical homogeneity (the authors' code, `select_best_edge_server`)."""
-
-    kind: Literal["homogeneity"]
-    a: PositiveFloat
-    b: float
-    count: Literal["before", "merged"]
-
-
-AssignmentConfig = Annotated[FixedAssignment | RandomAssignment | HomogeneityAssignment, Field(discriminator="kind")]
-
-
-class WeightingConfig(Section):
-    """How much each member of an average counts (`conf/weighting/`)."""
-
-    kind: Literal["samples", "homogeneity"]
-    a: NonNegativeFloat = 0.0
-    b: float = 0.0
-
-
-class TiersWeighting(Section):
-    """The weighting of each tier's average."""
-
-    edge: WeightingConfig
-    root: WeightingConfig
-
-
-class StructureConfig(Section):
-    """When and how the U-Net is pruned (`conf/structure/`)."""
-
-    kind: Literal["dense", "at_start", "sparse_then_prune"]
-    ratio: Ratio = 0.0
-    sparse_rounds: PositiveInt | None = None
-
-
-class CorrectionConfig(Section):
-    """What the root does to a new global model (`conf/correction/`)."""
-
-    kind: Literal["none", "each_round", "once"]
-    local_epochs: PositiveInt = 1
-    images: PositiveInt = 1
-    chunk: PositiveInt = 1
-    steps: PositiveInt = 1
-    batch_size: PositiveInt = 1
-    lr: PositiveFloat = 1e-4
-    window: PositiveInt = 1
-    threshold: float = 0.0
 
 
 # --- model and data --------------------------------------------------------------------------
@@ -221,26 +76,6 @@ class ModelConfig(Section):
     autoencoder: AutoencoderConfig | None
 
 
-class DiffusionConfig(Section):
-    """The forward process and the sampler (`diffusion` in `conf/config.yaml`)."""
-
-    timesteps: PositiveInt
-    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
-    beta_start: PositiveFloat
-    beta_end: PositiveFloat
-    sampler_steps: PositiveInt
-    eta: Annotated[float, Field(ge=0, le=1)]
-
-
-class PartitionConfig(Section):
-    """Which client holds which images (`conf/partition/`)."""
-
-    kind: Literal["iid", "pathological", "dirichlet", "quantity", "own"]
-    classes_per_client: PositiveInt | None = None
-    alpha: PositiveFloat | None = None
-    min_samples: PositiveInt = 1
-
-
 # --- evaluation and runtime ------------------------------------------------------------------
 
 
@@ -252,52 +87,20 @@ class EvaluationConfig(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    every: PositiveInt
-    grid_images: PositiveInt
+    affects: ClassVar[Affects] = Affects.MEASUREMENT
+
+    every: Annotated[PositiveInt, Affects.COURSE]
+    grid_images: Annotated[PositiveInt, Affects.NOTHING]
     images: NonNegativeInt
-    batch_size: PositiveInt
+    batch_size: Annotated[PositiveInt, Affects.NOTHING]
     extractor: str | None  # a registered name, or an import path package.module:attribute
     real_images: PositiveInt | None = None
-
-
-class PrivacyConfig(Section):
-    """What a client tells about its data (`privacy` in `conf/config.yaml`)."""
-
-    histogram_epsilon: PositiveFloat | None
-
-
-class CheckpointConfig(Section):
-    """What the root keeps on disk (`checkpoint` in `conf/config.yaml`)."""
-
-    every: PositiveInt
-    keep: PositiveInt
-    resume: UserPath | None
 
 
 class TrackerConfig(Carried):
     """Where metrics go in addition to `metrics.jsonl` (`conf/tracking/`); the root reads the tracker's options."""
 
     affects: ClassVar[Affects] = Affects.NOTHING
-
-
-class RuntimeConfig(Section):
-    """Where the tiers run (`conf/runtime/`)."""
-
-    name: str
-    target: str = Field(alias="_target_")
-    parallel_clients: PositiveInt
-    gpus_per_client: NonNegativeFloat
-    device: Literal["auto", "cpu", "cuda"]
-    superlink: str | None
-    root_certificates: UserPath | None
-    insecure: bool
-
-
-class ResourcesConfig(Section):
-    """Limits of a client's container (`resources` in `conf/config.yaml`)."""
-
-    client_cpus: PositiveFloat | None
-    client_memory: Annotated[str, Field(pattern=r"^[1-9]\d*[mg]$")] | None
 
 
 class Config(Section):
@@ -309,22 +112,22 @@ class Config(Section):
     ema_decay: Ratio | None
     objective: ObjectiveConfig
     training: TrainingConfig
-    exchange: ExchangeConfig
+    exchange: Annotated[Exchange, EXCHANGES.at("exchange")]
     codec: HopsCodec
-    assignment: AssignmentConfig
+    assignment: Carried  # to the root (server/assignment/)
     weighting: TiersWeighting
-    structure: StructureConfig
-    correction: CorrectionConfig
+    pruning: Annotated[PruningConfig, PRUNINGS.at("pruning")]
+    correction: Annotated[CorrectionConfig, CORRECTIONS.at("correction")]
     topology: TopologyConfig
     model: ModelConfig
     diffusion: DiffusionConfig
     data: Annotated[DataSet, DATA_SETS.at("data")]
-    partition: PartitionConfig
+    partition: Annotated[Partition, PARTITIONS.at("partition")]
     evaluation: EvaluationConfig
     privacy: PrivacyConfig
     checkpoint: CheckpointConfig
     tracking: dict[str, TrackerConfig] = {}  # by names of the user's choice
-    runtime: RuntimeConfig
+    runtime: Annotated[RuntimeConfig, RUNTIMES.at("runtime")]
     resources: ResourcesConfig
 
     @property
@@ -346,16 +149,8 @@ class Config(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_sparse_rounds(cls, tree: object) -> object:
-        """Replace ``structure.sparse_rounds: null`` by a fifth of the rounds, so that every process reads a number."""
-        if not isinstance(tree, dict):
-            return tree
-        structure, rounds = tree.get("structure"), tree.get("rounds")
-        if not isinstance(structure, dict) or not isinstance(rounds, int):
-            return tree
-        if structure.get("kind") != "sparse_then_prune" or structure.get("sparse_rounds") is not None:
-            return tree
-        return {**tree, "structure": {**structure, "sparse_rounds": max(1, rounds // 5)}}
+    def _fill(cls, tree: object) -> object:
+        return fill_sparse_rounds(tree)
 
     def model_post_init(self, _context: object) -> None:
         """Check what needs more than one option.

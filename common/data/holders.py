@@ -22,4 +22,4 @@ def holder_data(config: Config, holder: str) -> DataSet:
     holder : str
         "root" or a client's id.
     """
-    return config.data.of(holder) if config.partition.kind == "own" else config.data
+    return config.data if config.partition.splits else config.data.of(holder)

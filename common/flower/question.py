@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from flwr.app import RecordDict
 
 from fedphd.common.run.events import Event
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
 
 

@@ -72,7 +72,7 @@ def prune(unet: UNet, ratio: float) -> tuple[UNet, Pruning]:
     """
     check_prunable(unet)
     if not 0 < ratio < 1:
-        raise SettingError("structure.ratio", ratio, _advice(unet))
+        raise SettingError("pruning.ratio", ratio, _advice(unet))
     with _working_copy(unet) as (pruned, inputs):
         pruner = tp.pruner.BasePruner(
             pruned,
@@ -90,7 +90,7 @@ def prune(unet: UNet, ratio: float) -> tuple[UNet, Pruning]:
         history = tuple((name, out, tuple(indices)) for name, out, indices in pruner.pruning_history())
     # Groups that would keep nothing are skipped by torch-pruning without a word.
     if any(after == before for after, before in zip(_widths(pruned), _widths(unet), strict=True)):
-        raise SettingError("structure.ratio", ratio, _advice(unet))
+        raise SettingError("pruning.ratio", ratio, _advice(unet))
     return pruned, Pruning(ratio, Structure.of(unet.state_dict()).id, history)
 
 

@@ -7,7 +7,7 @@ from flwr.app import RecordDict
 from fedphd.common.run.events import Accept, Event, Resend, Send
 from fedphd.common.run.events.hop import Hop
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages import content_bytes
 from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedphd.common.config import CodecConfig
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.codec import CodecError, CodedModel, code, code_with_feedback
+from fedphd.common.wire.codec import Codec, CodecError
+from fedphd.common.wire.codec.coded import CodedModel, code, code_with_feedback
 from fedphd.common.wire.contacts import Contacts
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 
@@ -63,13 +63,13 @@ class Downlink:
 
     Parameters
     ----------
-    codec : CodecConfig
+    codec : Codec
         Of this hop's way down.
     shared : tuple[str, ...]
         The parts that travel after the first contact.
     """
 
-    def __init__(self, codec: CodecConfig, shared: Parts) -> None:
+    def __init__(self, codec: Codec, shared: Parts) -> None:
         self.codec = codec
         self.shared = shared
         self.contacts = Contacts(shared)
@@ -101,7 +101,7 @@ class Downlink:
         shared = restrict(model.structure, self.shared)
         self._source = self._sent = model
         if self.codec.of == "weights":
-            if self.codec.kind != "float32":
+            if not self.codec.exact:
                 self._sent = model.overlay(code(model.select(shared), self.codec).decode())
         elif reference is not None and reference.model.structure == model.structure:
             before = reference.model.select(shared)
@@ -138,13 +138,13 @@ class Downlink:
         return Download(code(numbers, codec_down(self.codec, change)), structure, parts, self.shared)
 
 
-def codec_down(codec: CodecConfig, change: bool) -> CodecConfig:
+def codec_down(codec: Codec, change: bool) -> Codec:
     """Give the codec of a message down: where changes are sent, the receiver of none gets the model in float32."""
-    return codec if change or codec.of == "weights" else codec.model_copy(update={"kind": "float32"})
+    return codec if change or codec.of == "weights" else codec.like("float32")
 
 
 def upload(
-    model: PackedModel, received: PackedModel, codec: CodecConfig, residual: PackedModel | None
+    model: PackedModel, received: PackedModel, codec: Codec, residual: PackedModel | None
 ) -> tuple[CodedModel, PackedModel | None]:
     """Code what goes up.
 
@@ -154,7 +154,7 @@ def upload(
         The tensors that are reported.
     received : PackedModel
         What came down, of these and perhaps other tensors.
-    codec : CodecConfig
+    codec : Codec
         Of this hop's way up.
     residual : PackedModel or None
         What rounding took away from the sender's last message, of the same tensors.
@@ -171,7 +171,7 @@ def upload(
     return coded, PackedModel(model.structure, rest)
 
 
-def decode_upload(coded: CodedModel, sent: PackedModel, codec: CodecConfig) -> PackedModel:
+def decode_upload(coded: CodedModel, sent: PackedModel, codec: Codec) -> PackedModel:
     """Decode what came up in answer to `sent`, which the answerer has as it is.
 
     Raises
@@ -196,7 +196,6 @@ def decode_control(coded: CodedModel, members: int = 1) -> PackedModel:
     return change
 
 
-def standalone(codec: CodecConfig) -> CodecConfig:
+def standalone(codec: Codec) -> Codec:
     """Give the codec for what is no successor of a model that was sent: weights, of at least 8 bits."""
-    kind = "int8" if codec.kind == "int4" else codec.kind
-    return codec.model_copy(update={"kind": kind, "of": "weights", "error_feedback": False})
+    return codec.like(codec.weights_as, of="weights", error_feedback=False)

@@ -4,26 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedphd.common.choices import Affects
+from fedphd.common.config import affects
 from fedphd.common.errors import SettingError
 from fedphd.common.run.events import Fail
 from fedphd.common.run.figures import one_line
 from fedphd.common.run.metrics import Metrics
 from fedphd.launch.compare.settings import UNSET, Settings, settings_of
 from fedphd.launch.report.recorded_run import RecordedRun
-
-# Runs share a column of quality only if these are the same: other extractors, other numbers of images and
-# other real images give other distances for the same model.
-MEASURED_BY = (
-    "evaluation.extractor",
-    "evaluation.images",
-    "evaluation.real_images",
-    "evaluation.classifier_epochs",
-    "data.kind",
-    "data.path",
-    "data.size",
-    "data.limit",
-    "data.holdout",
-)
 
 
 @dataclass(frozen=True)
@@ -84,13 +72,17 @@ def flaw(run: Run) -> str | None:
 def check_same_measure(runs: Iterable[Run]) -> None:
     """Refuse runs whose quality was measured in different ways.
 
+    Other extractors, other numbers of images and other real images give other distances for the same model.
+
     Raises
     ------
     SettingError
         Naming the setting in which the measurements differ, its values, and a run for each.
     """
     measured = [run for run in runs if run.measured is not None]
-    for key in MEASURED_BY:
+    for key in dict.fromkeys(key for run in measured for key in run.settings):
+        if Affects.MEASUREMENT not in affects(key):
+            continue
         examples = {run.settings.get(key, UNSET): run.name for run in reversed(measured)}
         if len(examples) > 1:
             where = ", ".join(f"{value} in {name}" for value, name in sorted(examples.items()))

@@ -5,29 +5,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fedphd.common.config import leaves
+from fedphd.common.choices import Affects
+from fedphd.common.config import affects, leaves
 
 Settings = Mapping[str, str]  # by dotted name, as text
 
 UNSET = "(unset)"
-# What says where things are, what is kept, or how the work is spread, and leaves the trained model as it is.
-APART = (
-    "seed",
-    "checkpoint",
-    "tracking",
-    "resources",
-    "data.root",
-    "data.download",
-    "evaluation.batch_size",
-    "evaluation.grid_images",
-    "evaluation.inception_weights",
-    "runtime._target_",
-    "runtime.parallel_clients",
-    "runtime.gpus_per_client",
-    "runtime.superlink",
-    "runtime.root_certificates",
-    "runtime.insecure",
-)
+SEED = "seed"  # in which the runs of one experiment differ
 NAMING = ("kind", "name")  # settings that say which choice of a group it is
 
 
@@ -116,4 +100,5 @@ def _names_choice(key: str) -> bool:
 
 
 def _is_apart(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in APART)
+    """Say whether a setting leaves the trained model and its measurement as they are."""
+    return key == SEED or affects(key) == {Affects.NOTHING}

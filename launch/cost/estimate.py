@@ -4,27 +4,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from fedphd.common.config import EXACT, Config, ExchangeConfig, HopsCodec, StructureConfig, WaysCodec
+from fedphd.common.config import EXACT, AccessCodec, BackboneCodec, Config, FineTuning, HopsCodec
+from fedphd.common.config.pruning import NoPruning
 from fedphd.common.network import UNet
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.counting import count
 from fedphd.common.network.pruning import prune
 from fedphd.common.network.structure import Structure
+from fedphd.common.wire.exchange import Full
 from fedphd.common.wire.parts import PARTS, restrict
 from fedphd.common.wire.traffic import LANES, Traffic, total
 from fedphd.launch.cost.profiles import registry, unknown_profiles
 from fedphd.launch.cost.replay import Lanes, Replay
 from fedphd.launch.cost.sizes import Sizes
-from fedphd.server.assignment import Assignment, plan_round
+from fedphd.server.assignment import ASSIGNMENTS, Assignment, plan_round
 from fedphd.server.correction.apportionment import apportion
-from fedphd.server.pruning_schedule import rounds_before
 from fedphd.server.registry import Registry
 
-EVERYTHING = WaysCodec(down=EXACT, up=EXACT)
 UNSAVED = {
-    "exchange": ExchangeConfig(kind="full"),
-    "codec": HopsCodec(access=EVERYTHING, backbone=EVERYTHING),
-    "structure": StructureConfig(kind="dense"),
+    "exchange": Full(kind="full"),
+    "codec": HopsCodec(access=AccessCodec(down=EXACT, up=EXACT), backbone=BackboneCodec(down=EXACT, up=EXACT)),
+    "pruning": NoPruning(kind="none"),
 }
 
 
@@ -130,19 +130,19 @@ def estimate(config: Config) -> Estimate:
     RegistrationError
         If the clients' images do not have the same classes.
     """
-    known = registry(config)
+    known, rule = registry(config), ASSIGNMENTS.read(config.assignment)
     dense, pruned = _networks(config)
     plans = [
-        plan_round(config.assignment, config.topology, known, before * config.topology.edge_rounds, config.seed)
+        plan_round(rule, config.topology, known, before * config.topology.edge_rounds, config.seed)
         for before in range(config.rounds)
     ]
     preparation, *rounds = _play(config, known, dense, pruned, plans)
-    needs_profiles = config.assignment.kind == "homogeneity" or config.correction.kind != "none"
+    needs_profiles = rule.by_labels or isinstance(config.correction, FineTuning)
     return Estimate(
         config=config,
         dense=dense,
         pruned=pruned,
-        pruned_after=rounds_before(config.structure),
+        pruned_after=config.pruning.after,
         preparation=preparation,
         rounds=rounds,
         unsaved=_sum(_play(config.model_copy(update=UNSAVED), known, dense, None, plans)),
@@ -157,9 +157,9 @@ def saved(spent: Traffic, unsaved: Traffic) -> float:
 
 def _networks(config: Config) -> tuple[Network, Network | None]:
     unet = build_unet(config.model, config.seed)
-    if config.structure.kind == "dense":
+    if config.pruning.after is None:
         return Network.of(unet), None
-    return Network.of(unet), Network.of(prune(unet, config.structure.ratio)[0])  # shapes do not depend on weights
+    return Network.of(unet), Network.of(prune(unet, config.pruning.share)[0])  # shapes do not depend on weights
 
 
 def _play(
@@ -167,14 +167,14 @@ def _play(
 ) -> list[Lanes]:
     """Give what crosses before the first round, and in each."""
     sizes = [Sizes(network.structure) for network in (dense, pruned or dense)]
-    replay = Replay(config, known, sizes[0], sizes[1], rounds_before(config.structure))
+    replay = Replay(config, known, sizes[0], sizes[1], config.pruning.after)
     preparation = replay.local_models(_drawn_from(config, known))
     return [preparation, *(replay.root_round(number, plan) for number, plan in enumerate(plans, start=1))]
 
 
 def _drawn_from(config: Config, known: Registry) -> list[str]:
     """Name the clients of whose local models images are drawn."""
-    if config.correction.kind == "none":
+    if not isinstance(config.correction, FineTuning):
         return []
     shares = apportion(config.correction.images, {name: one.samples for name, one in known.profiles.items()})
     return [client for client, share in shares.items() if share]

@@ -10,7 +10,7 @@ from fedphd.common.config.topology import client_id, edge_ids, homes
 from fedphd.common.data import check_fits, holder_data, load
 from fedphd.common.data.holders import ROOT
 from fedphd.common.data.images import ImageSet, Indices
-from fedphd.common.data.partition import partition
+from fedphd.common.data.partitions import partition
 from fedphd.common.errors import RegistrationError
 from fedphd.common.wire.messages import Profile
 from fedphd.server.registry import Registry
@@ -50,7 +50,7 @@ def registry(config: Config) -> Registry:
 
 
 def _profiles(config: Config, clients: list[str]) -> list[Profile]:
-    if config.partition.kind == "own" and not _elsewhere(config):
+    if not config.partition.splits and not _elsewhere(config):
         return [_profile(client, _images(config, client)) for client in clients]
     images = _images(config, ROOT)
     classes = len(images.class_names)
@@ -62,7 +62,7 @@ def _profiles(config: Config, clients: list[str]) -> list[Profile]:
 
 def _elsewhere(config: Config) -> bool:
     """Whether the clients' images are on their own machines."""
-    return config.partition.kind == "own" and config.runtime.name == "deployment"
+    return not config.partition.splits and config.runtime.elsewhere
 
 
 def _images(config: Config, holder: str) -> ImageSet:

@@ -1,16 +1,17 @@
 """A run without faults, played with the sizes of its models instead of the models.
 
 Who trains where is drawn as in the run (`plan_round`), and who is sent what is decided by the same code (`Contacts`,
-`codec_down`, `reports`). The rest follows the order of things in server/strategy.py, server/errands.py and
+`codec_down`, `Exchange.reports`). The rest follows the order of things in server/strategy.py, server/errands.py and
 edge/edge_round.py.
 """
 
 from collections.abc import Mapping, Sequence
 
-from fedphd.common.config import CodecConfig, Config
+from fedphd.common.config import Config
+from fedphd.common.wire.codec import Codec
 from fedphd.common.wire.contacts import Contacts
 from fedphd.common.wire.links import codec_down, standalone
-from fedphd.common.wire.parts import PARTS, SHARED, Parts, reports
+from fedphd.common.wire.parts import PARTS, Parts
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic
 from fedphd.launch.cost.sizes import Sizes, message
 from fedphd.server.assignment import Assignment, final_rounds
@@ -24,13 +25,13 @@ class Sender:
 
     Parameters
     ----------
-    codec : CodecConfig
+    codec : Codec
         Of this way.
     shared : tuple[str, ...]
         The parts that travel after the first contact.
     """
 
-    def __init__(self, codec: CodecConfig, shared: Parts) -> None:
+    def __init__(self, codec: Codec, shared: Parts) -> None:
         self.codec = codec
         self.contacts = Contacts(shared)
         self._latest: int | None = None
@@ -68,7 +69,7 @@ class Replay:
         self.config = config
         self.registry = registry
         self.dense, self.pruned, self.pruned_after = dense, pruned, pruned_after
-        self.shared = SHARED[config.exchange.kind]
+        self.shared = config.exchange.shared
         self.backbone = config.topology.edges > 0
         self._root = Sender(config.backbone.down, self.shared)
         self._edges = {edge: Sender(config.codec.access.down, self.shared) for edge in registry.nodes}
@@ -115,7 +116,7 @@ class Replay:
             return down, up
         codec, sender = self.config.codec.access.up, self._edges[edge]
         sender.begin(sizes, edge_round)
-        for client, parts in reports(self.config.exchange.kind, clients, self.config.seed, edge, edge_round).items():
+        for client, parts in self.config.exchange.reports(clients, self.config.seed, edge, edge_round).items():
             changes = [sizes.of(parts, standalone(codec))] if client in final else []
             down += sender.send(client, *control)
             up += message(sizes.of(parts, codec), *changes)

@@ -1,8 +1,7 @@
 """How much the models of one network take on the wire, from its structure alone."""
 
-from fedphd.common.config import CodecConfig
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.codec import coded_bytes
+from fedphd.common.wire.codec import Codec, coded_bytes
 from fedphd.common.wire.parts import Parts, restrict
 from fedphd.common.wire.traffic import Traffic, total
 
@@ -20,7 +19,7 @@ class Sizes:
         self.structure = structure
         self._known: dict[tuple[Parts, str], Traffic] = {}
 
-    def of(self, parts: Parts, codec: CodecConfig) -> Traffic:
+    def of(self, parts: Parts, codec: Codec) -> Traffic:
         """Count parameters and bytes, those before zstd, of some parts; no message yet."""
         if (parts, codec.kind) not in self._known:
             sent = restrict(self.structure, parts)

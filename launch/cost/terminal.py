@@ -18,7 +18,7 @@ def show(estimate: Estimate, console: Console) -> None:
     for table in (_networks(estimate), _whole_run(estimate, hops), _rounds(estimate, hops)):
         console.print(table)
         console.print()
-    text = "saved: share of the bytes with exchange=full, codec=float32, structure=dense, which are "
+    text = "saved: share of the bytes with exchange=full, codec=float32, pruning=none, which are "
     console.print(Text(text + size(total(estimate.unsaved.values()).bytes), DETAIL), soft_wrap=True)
     for note in notes(estimate):
         console.print(Text(note), soft_wrap=True)

@@ -252,9 +252,9 @@ def _run(config: Config) -> Service:
     command = ["fedphd", "runtime=deployment", f"runtime.superlink={ROOT}-superlink:{PORT}"]
     command += [f"runtime.root_certificates={KEYS / CA}"]
     command += [f"topology.{key}={value}" for key, value in topology.items()]
-    # ++: what another partition, which the user may choose, does not use.
+    # ++: another partition, which the user may choose, leaves them out.
     command.append(f"partition={partition.pop('kind')}")
-    command += [f"++partition.{key}={value}" for key, value in partition.items()]
+    command += [f"++partition.{key}={value}" for key, value in sorted(partition.items())]
     command += [f"${{{RUN_NAME}:+hydra.run.dir={RUNS}/${RUN_NAME}}}", f"${OVERRIDES}", *_shape(config.topology)]
     return Service(
         name="run",

@@ -88,7 +88,7 @@ def sections(run: RecordedRun) -> list[Section]:
     loss, share, traffic = curves.loss_plot(run), maps.class_share_plot(run), curves.bytes_plot(run)
     partition, assignment = maps.partition_plot(run), maps.assignment_plot(run)
     not_pruned = (
-        "The U-Net is not pruned in this run." if run.setting("structure.kind") == "dense" else "Not pruned so far."
+        "The U-Net is not pruned in this run." if run.setting("pruning.kind") == "none" else "Not pruned so far."
     )
     return [
         Section(

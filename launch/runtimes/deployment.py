@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from fedphd.common.config import Config, RuntimeConfig, to_run_config
+from fedphd.common.config import Config, to_run_config
+from fedphd.common.config.runtime import Deployment
 from fedphd.common.errors import SettingError
 from fedphd.common.flower.control import Control
 from fedphd.common.flower.home import FlowerHome
@@ -29,14 +30,14 @@ def run(config: Config, run_dir: Path) -> None:
     FedPhDError
         If it cannot be reached or the run fails.
     """
-    superlink, certificates = address(config.runtime)
+    superlink, certificates = address(Deployment.narrow(config.runtime, "runtime"))
     with tempfile.TemporaryDirectory(prefix="fedphd-") as folder:
         home = FlowerHome(Path(folder))
         home.connect_to(superlink, certificates)
         submit_and_follow(home, config, run_dir)
 
 
-def address(runtime: RuntimeConfig) -> tuple[str, Path | None]:
+def address(runtime: Deployment) -> tuple[str, Path | None]:
     """Give the root SuperLink's address, and the certificates to trust; none without TLS.
 
     Raises

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fedphd.common.config import Config
+from fedphd.common.config.runtime import Processes
 from fedphd.common.config.topology import edge_ids, homes
 from fedphd.common.flower.control import Control
 from fedphd.common.flower.home import FlowerHome
@@ -74,7 +75,8 @@ class Tree:
         self.addresses = {
             tier: f"{HOST}:{port}" for tier, port in zip(self.nodes, free_ports(len(self.nodes)), strict=True)
         }
-        self.secure = not config.runtime.insecure
+        self.runtime = Processes.narrow(config.runtime, "runtime")
+        self.secure = self.runtime.secure
         if self.secure:
             make_keys(self.folder / "keys", config.topology)
 
@@ -129,7 +131,7 @@ class Tree:
             "partition-id": index,
             "state-dir": str(self.run_dir / CLIENTS / client),
             "turns-dir": str(self.folder / "turns"),
-            "turns": self.config.runtime.parallel_clients,
+            "turns": self.runtime.parallel_clients,
         }
         self._start_node(f"{client}-{home}", home, facts, self.keys(client), environment)
 

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from fedphd.common.config import Config, to_run_config
+from fedphd.common.config.runtime import Ray
 from fedphd.common.errors import FedPhDError
 from fedphd.common.flower.control import Control
 from fedphd.common.flower.home import FlowerHome
@@ -44,7 +45,7 @@ def run(config: Config, run_dir: Path) -> None:
 
 
 def _resources(config: Config) -> dict[str, int | float]:
-    runtime = config.runtime
+    runtime = Ray.narrow(config.runtime, "runtime")
     return {
         "num-supernodes": config.topology.clients,
         "client-resources-num-cpus": 1,

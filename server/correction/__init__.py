@@ -3,6 +3,5 @@
 from fedphd.server.correction.auxiliary import AuxiliarySet
 from fedphd.server.correction.correction import Correction
 from fedphd.server.correction.preparation import prepare
-from fedphd.server.correction.schedule import due
 
-__all__ = ["AuxiliarySet", "Correction", "due", "prepare"]
+__all__ = ["AuxiliarySet", "Correction", "prepare"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from fedphd.common.config import Config, decides, leaves
+from fedphd.common.config import Config, FineTuning, decides, leaves
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.errors import FedPhDError
 from fedphd.common.keeping.private_files import write_private
@@ -54,7 +54,7 @@ class AuxiliarySet:
     folder : Path
         Takes the chunks; one process may write there at a time.
     config : Config
-        `correction` says how many images, and how many are a chunk.
+        `correction` is a fine-tuning, and says how many images, and how many are a chunk.
     samples : Mapping[str, int]
         n_k of each client, in the order that the images will have.
     ledger : Ledger
@@ -75,9 +75,10 @@ class AuxiliarySet:
         self.folder = folder
         self.config = config
         self.ledger = ledger
-        self.shares = apportion(config.correction.images, samples)
+        self._options = FineTuning.narrow(config.correction, "correction")
+        self.shares = apportion(self._options.images, samples)
         device = pick_device(config.runtime.device)
-        self._sampler = Sampler(Diffusion(config.diffusion), config.seed, config.correction.chunk, device)
+        self._sampler = Sampler(Diffusion(config.diffusion), config.seed, self._options.chunk, device)
         self._run = _run_id(config)
         for draft in folder.glob(".*.draft"):  # of a process that was killed
             draft.unlink()
@@ -128,7 +129,7 @@ class AuxiliarySet:
 
     def _chunks(self) -> Iterator[Chunk]:
         """Yield all chunks in the order of their images; a client's last one may be smaller."""
-        size = self.config.correction.chunk
+        size = self._options.chunk
         for client, share in self.shares.items():
             for first in range(0, share, size):
                 yield Chunk(client, first, min(size, share - first))
@@ -174,7 +175,7 @@ class AuxiliarySet:
         return images
 
     def _log(self, client: str) -> None:
-        total = self.config.correction.images
+        total = self._options.images
         done = total - sum(chunk.count for chunk in self._missing)
         left = sum(chunk.count for chunk in self._missing if chunk.client == client)
         self.ledger.write(Draw(peer=client, done=done, total=total, left=left))

@@ -7,7 +7,7 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from fedphd.common.config import Config
+from fedphd.common.config import Config, FineTuning
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.errors import SettingError
 from fedphd.common.network.packing import PackedModel, pack
@@ -39,6 +39,7 @@ class Correction:
 
     def __init__(self, config: Config, auxiliary: Callable[[], TrainingSet], ledger: Ledger) -> None:
         self.config = config
+        self.options = FineTuning.narrow(config.correction, "correction")
         self.device = pick_device(config.runtime.device)
         distance = find_distance(config.objective.loss)
         self._loss = partial(simple_loss, diffusion=Diffusion(config.diffusion), distance=distance)
@@ -68,7 +69,7 @@ class Correction:
             result = fit(unet, self._some_batches(), self._loss, self._descent(unet), self._session(root_round))
         except FloatingPointError as error:
             advice = f"the model of round {root_round} diverges when it is fine-tuned ({error}); use a smaller one"
-            raise SettingError("correction.lr", self.config.correction.lr, advice) from error
+            raise SettingError("correction.lr", self.options.lr, advice) from error
         seconds = round(result.seconds, 3)
         self.ledger.write(Correct(round=root_round, steps=result.steps, loss=result.loss, seconds=seconds))
         return pack(unet.state_dict())
@@ -78,11 +79,11 @@ class Correction:
         return Session(self.config.training.model_copy(update={"compile": False}), self.device, seed)
 
     def _descent(self, unet: nn.Module) -> Descent:
-        lr = self.config.correction.lr
+        lr = self.options.lr
         return Descent(torch.optim.Adam(unet.parameters(), lr=lr, fused=True), lambda _step: lr)
 
     def _some_batches(self) -> Iterator[Tensor]:
-        return islice(self._batches(), self.config.correction.steps)
+        return islice(self._batches(), self.options.steps)
 
     @cached_property
     def _images(self) -> TrainingSet:
@@ -96,5 +97,5 @@ class Correction:
         images = self._images
         while True:
             order = torch.randperm(len(images), device=self.device)
-            for indices in order.split(self.config.correction.batch_size):
+            for indices in order.split(self.options.batch_size):
                 yield images.batch(indices, flip=False)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedphd.common.data import ImageSet
+from fedphd.common.data.images import ImageSet
 from fedphd.common.training.compute import threads
 from fedphd.common.training.seeding import derive_seed, numpy_rng
 

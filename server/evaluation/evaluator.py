@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from fedphd.common.config import Config
-from fedphd.common.data import Split, holder_data, load
-from fedphd.common.data.holders import ROOT
+from fedphd.common.data import Split, load
+from fedphd.common.data.holders import ROOT, holder_data
 from fedphd.common.data.images import Pixels
 from fedphd.common.errors import SettingError
 from fedphd.common.network import UNet

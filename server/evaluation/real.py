@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedphd.common.data import ImageSet
+from fedphd.common.data.images import ImageSet
 from fedphd.common.training.seeding import numpy_rng
 from fedphd.server.evaluation.features import Features
 from fedphd.server.evaluation.frechet import Gaussian, fit_gaussian

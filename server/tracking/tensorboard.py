@@ -12,7 +12,7 @@ from fedphd.server.tracking.tracker import TRACKERS, Line, Tracker
 class TensorBoard(Tracker):
     """Writes TensorBoard event files into the run folder, as scalars named like the metrics."""
 
-    def check(self) -> None:
+    def check_installed(self) -> None:
         """Check that TensorBoard is installed.
 
         Raises

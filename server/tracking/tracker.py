@@ -15,7 +15,7 @@ class Tracker(Choice):
 
     affects: ClassVar[Affects] = Affects.NOTHING
 
-    def check(self) -> None:
+    def check_installed(self) -> None:
         """Find out before the run, without a trace, whether it can be opened.
 
         Raises

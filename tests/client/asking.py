@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flwr.app import Message, RecordDict
-from helpers import download, small_config
+from helpers import SHARED, download, small_config
 
 from fedphd.client.app import app
 from fedphd.common.config import Config, to_run_config
@@ -12,7 +12,7 @@ from fedphd.common.flower.delivery import deliver
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.wire.messages import ClientUpdate, TrainOrder
-from fedphd.common.wire.parts import PARTS, SHARED, Parts
+from fedphd.common.wire.parts import PARTS, Parts
 from fedphd.launch.runtimes.client_grid import InProcessGrid
 
 FEW = ["data.limit=120", "training.batch_size=16"]  # 30 images for each of four clients: two steps in an epoch

@@ -8,7 +8,7 @@ import pytest
 import torch
 from asking import ask, settings, start_of, train_order, update_of
 from flwr.app import Message, RecordDict
-from helpers import download
+from helpers import SHARED, download
 
 from fedphd.client.local_data import local_data
 from fedphd.common.config import Config
@@ -16,7 +16,7 @@ from fedphd.common.network.packing import PackedModel, unpack
 from fedphd.common.network.rebuild import rebuild_unet
 from fedphd.common.training.sampling import Sampler
 from fedphd.common.wire.messages import DRAW, LOCAL, TRAIN, ClientErrand, ClientUpdate, Drawing
-from fedphd.common.wire.parts import PARTS, SHARED, Parts
+from fedphd.common.wire.parts import PARTS, Parts
 
 QUICK = ["diffusion.sampler_steps=2"]
 LOCALLY = ["correction=each_round", "correction.local_epochs=3"]

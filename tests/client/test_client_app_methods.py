@@ -11,7 +11,8 @@ from helpers import exact
 
 from fedphd.common.config import Config
 from fedphd.common.network.packing import PackedModel
-from fedphd.common.wire.codec import code, coded_bytes
+from fedphd.common.wire.codec import coded_bytes
+from fedphd.common.wire.codec.coded import code
 from fedphd.common.wire.links import decode_upload
 from fedphd.common.wire.messages import TRAIN, ClientUpdate, TrainOrder
 from fedphd.common.wire.parts import PARTS, Parts, restrict

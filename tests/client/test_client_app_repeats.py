@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from asking import ask, settings, start_of, train_order, update_of
-from helpers import exact
+from helpers import SHARED, exact
 
 from fedphd.common.config import EXACT, Config
 from fedphd.common.network.packing import PackedModel
-from fedphd.common.wire.codec import code
+from fedphd.common.wire.codec.coded import code
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages import TRAIN, ClientUpdate, TrainOrder
-from fedphd.common.wire.parts import PARTS, SHARED
+from fedphd.common.wire.parts import PARTS
 
 SENT = 4  # edge rounds, two in a root round
 

@@ -12,7 +12,7 @@ from fedphd.common.keeping.missing import MissingStateError
 from fedphd.common.network.build import dense_structure
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import StructureError
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages import ClientErrand
 from fedphd.common.wire.parts import PARTS, Parts, part_of

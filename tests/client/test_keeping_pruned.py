@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import download, small_config
+from helpers import SHARED, download, small_config
 
 from fedphd.client.keeping import Keeper
 from fedphd.common.config import Config
@@ -15,7 +15,7 @@ from fedphd.common.network.packing import PackedModel, pack, unpack
 from fedphd.common.network.pruning import Pruning, prune, prune_like
 from fedphd.common.network.rebuild import rebuild_unet
 from fedphd.common.wire.messages import ClientErrand
-from fedphd.common.wire.parts import PARTS, SHARED, Parts, restrict
+from fedphd.common.wire.parts import PARTS, Parts, restrict
 
 MODEL = small_config().model
 METHODS = ["objective=contrastive", "objective.control_variates=true", "codec=int8"]

@@ -8,12 +8,12 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from helpers import exact, profile, three_parts
 
-from fedphd.common.config import CodecConfig
 from fedphd.common.network.lineage import NO_PRUNING
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.run.events import Event, Lost
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec import CODECS
+from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages import (
     ClientErrand,
@@ -41,7 +41,7 @@ IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 1, 3, 4)
 def change(numbers: PackedModel) -> CodedModel:
     """Code numbers as a change, compressed."""
     zeros = PackedModel(numbers.structure, np.zeros_like(numbers.vector))
-    return code(numbers, CodecConfig(kind="int8", of="change", error_feedback=False, zstd=1), zeros)
+    return code(numbers, CODECS.read({"kind": "int8", "of": "change", "error_feedback": False, "zstd": 1}), zeros)
 
 
 SOME = MODEL.select(EXPECTED)

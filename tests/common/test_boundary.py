@@ -14,7 +14,7 @@ from fedphd.common.flower.question import Question, Receipt
 from fedphd.common.flower.sound import Sound
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Entry, Ledger
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages import DRAW, LOCAL, ClientErrand, ClientUpdate, Drawing, Fetch, content_bytes
 from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
 

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fedphd.common.config.schema import CodecConfig
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.codec import CodecError, CodedModel, code, code_with_feedback, coded_bytes, read_stype
+from fedphd.common.wire.codec import CODECS, CodecError, coded_bytes, read_stype
+from fedphd.common.wire.codec.coded import CodedModel, code, code_with_feedback
 
 LARGEST_CODE = {"int8": 127, "int4": 7}
 FLOATS = ("float32", "float16", "bfloat16")
@@ -29,7 +29,7 @@ STRUCTURES = SHAPES.map(lambda shapes: Structure(tuple((f"t{i}", shape) for i, s
 
 
 def codec(kind, zstd=None):
-    return CodecConfig(kind=kind, of="weights", error_feedback=False, zstd=zstd)
+    return CODECS.read({"kind": kind, "of": "weights", "error_feedback": False, "zstd": zstd})
 
 
 def structure_of(*shapes):

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,12 +20,11 @@ from fedphd.common.config import (
     validate,
 )
 from fedphd.common.config.load import CONFIG_KEY, OVERRIDES_KEY
-from fedphd.common.config.schema import HomogeneityAssignment
 from fedphd.common.errors import SettingError
 
 CONF = Path(conf.__file__).parent
 GROUPS = sorted({file.parent.name for file in CONF.glob("*/*.yaml")} - {"experiment"})
-SIZES = ["rounds=40", "topology.clients=10", "topology.edges=2", "structure=sparse_then_prune"]
+SIZES = ["rounds=40", "topology.clients=10", "topology.edges=2", "pruning=sparse_then_prune"]
 
 
 def choices(group: str) -> list[str]:
@@ -110,13 +111,16 @@ def test_every_experiment_composes(choice: str, tmp_path: Path) -> None:
 
 def test_a_method_is_a_choice_of_parts() -> None:
     phd, avg = compose(["method=fedphd"]), compose(["method=fedavg"])
-    assert isinstance(phd.assignment, HomogeneityAssignment)
-    assert (phd.weighting.root.kind, phd.structure.kind) == ("homogeneity", "sparse_then_prune")
+    assert (phd.assignment.kind, phd.weighting.root.kind, phd.pruning.kind) == (
+        "homogeneity",
+        "homogeneity",
+        "sparse_then_prune",
+    )
     assert phd.objective.terms["group_sparsity"].weight > 0
-    assert (avg.assignment.kind, avg.weighting.root.kind, avg.structure.kind) == ("random", "samples", "dense")
+    assert (avg.assignment.kind, avg.weighting.root.kind, avg.pruning.kind) == ("random", "samples", "none")
     assert avg.objective.terms == {}
-    mixed = compose(["method=fedavg", "assignment=homogeneity", "structure=at_start"])
-    assert (mixed.method, mixed.assignment.kind, mixed.structure.kind) == ("fedavg", "homogeneity", "at_start")
+    mixed = compose(["method=fedavg", "assignment=homogeneity", "pruning=at_start"])
+    assert (mixed.method, mixed.assignment.kind, mixed.pruning.kind) == ("fedavg", "homogeneity", "at_start")
 
 
 def test_a_flat_topology_has_no_edges() -> None:
@@ -132,6 +136,13 @@ def test_the_papers_constants() -> None:
     assert phd.weighting.edge.kind == "samples"
     ddpm = phd.diffusion
     assert (ddpm.timesteps, ddpm.beta_schedule, ddpm.beta_start, ddpm.beta_end) == (1000, "linear", 1e-4, 0.02)
+
+
+def test_the_configuration_is_read_without_torch() -> None:
+    """It holds the classes of parts that compute, and each command reads it."""
+    read = "import sys; from fedphd.common.config import compose; compose(); print('torch' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"
 
 
 # --- carrying ---------------------------------------------------------------------------------------
@@ -209,11 +220,11 @@ def test_a_checked_configuration_does_not_change() -> None:
         ({"rounds": "many"}, "rounds", "many", "integer"),
         ({"rounds": 2.5}, "rounds", 2.5, "integer"),
         ({"seed": -1}, "seed", -1, "greater than or equal to 0"),
-        ({"structure__ratio": 1}, "structure.ratio", 1, "less than 1"),
-        ({"structure__ratio": -0.1}, "structure.ratio", -0.1, "greater than or equal to 0"),
-        ({"structure__ratio": 0}, "structure.ratio", 0, "prunes nothing"),
-        ({"structure__sparse_rounds": 41}, "structure.sparse_rounds", 41, "rounds=40"),
-        ({"structure__sparse_rounds": 0}, "structure.sparse_rounds", 0, "greater than 0"),
+        ({"pruning__ratio": 1}, "pruning.ratio", 1, "less than 1"),
+        ({"pruning__ratio": -0.1}, "pruning.ratio", -0.1, "greater than or equal to 0"),
+        ({"pruning__ratio": 0}, "pruning.ratio", 0, "prunes nothing"),
+        ({"pruning__sparse_rounds": 41}, "pruning.sparse_rounds", 41, "rounds=40"),
+        ({"pruning__sparse_rounds": 0}, "pruning.sparse_rounds", 0, "greater than 0"),
         ({"topology__edges": 11}, "topology.edges", 11, "at most topology.clients=10"),
         ({"topology__edges": -1}, "topology.edges", -1, "greater than or equal to 0"),
         ({"topology__clients": 0}, "topology.clients", 0, "greater than 0"),
@@ -229,9 +240,8 @@ def test_a_checked_configuration_does_not_change() -> None:
         ({"training__lr": float("nan")}, "training.lr", float("nan"), "finite"),
         ({"training__momentum": 0.9}, "training.momentum", 0.9, "not permitted"),
         ({"colour": "blue"}, "colour", "blue", "not permitted"),
-        ({"assignment__a": -1}, "assignment.a", -1, "greater than 0"),
-        ({"assignment__more": 1}, "assignment.more", 1, "not permitted"),
-        ({"assignment__count": "after"}, "assignment.count", "after", "'before' or 'merged'"),
+        ({"weighting__root__a": -1}, "weighting.root.a", -1, "greater than or equal to 0"),
+        ({"weighting__root__more": 1}, "weighting.root.more", 1, "has no such option; it has a, b"),
         ({"objective__loss": 1}, "objective.loss", 1, "valid string"),
         ({"ema_decay": 1.0}, "ema_decay", 1.0, "less than 1"),
         ({"partition__classes_per_client": None}, "partition.classes_per_client", None, "how many classes"),
@@ -253,9 +263,9 @@ def test_a_missing_setting() -> None:
 
 
 def test_an_unknown_kind_of_part() -> None:
-    error = refused(assignment={"kind": "best"})
-    assert error.key.startswith("assignment")
-    assert "'fixed', 'random', 'homogeneity'" in error.advice
+    error = refused(pruning={"kind": "at_star"})
+    assert error.key == "pruning.kind"
+    assert "did you mean at_start? use none, at_start, sparse_then_prune" in error.advice
 
 
 @pytest.mark.parametrize("kind", ["fashion_mnist", "cifar10", "npz", "folder"])

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fedphd.common.config import EXACT, CodecConfig
+from fedphd.common.config import EXACT
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
+from fedphd.common.wire.codec import CODECS, Codec
 from fedphd.common.wire.contacts import Contacts
 from fedphd.common.wire.links import Downlink, Reference, codec_down
 from fedphd.common.wire.parts import PARTS
@@ -13,7 +14,7 @@ from fedphd.common.wire.parts import PARTS
 DECODER = ("decoder",)
 SHAPES = (("conv_in.weight", (2, 3)), ("mid_block.weight", (2, 3)), ("conv_out.weight", (2, 3)))
 WIDE, NARROW = Structure(SHAPES), Structure(tuple((name, (1, 3)) for name, _ in SHAPES))
-INT4_CHANGE = CodecConfig(kind="int4", of="change", error_feedback=False, zstd=None)
+INT4_CHANGE = CODECS.read({"kind": "int4", "of": "change", "error_feedback": False, "zstd": None})
 
 
 def test_the_whole_network_comes_first_and_then_what_is_shared() -> None:
@@ -64,7 +65,7 @@ def test_a_change_needs_the_very_model_that_it_counts_from() -> None:
     ("codec", "change", "kind"),
     [(INT4_CHANGE, True, "int4"), (INT4_CHANGE, False, "float32"), (EXACT, False, "float32")],
 )
-def test_where_changes_are_sent_other_messages_are_exact(codec: CodecConfig, change: bool, kind: str) -> None:
+def test_where_changes_are_sent_other_messages_are_exact(codec: Codec, change: bool, kind: str) -> None:
     assert codec_down(codec, change).kind == kind
 
 

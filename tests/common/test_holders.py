@@ -11,7 +11,7 @@ from PIL import Image
 from fedphd.client.local_data import local_data
 from fedphd.client.place import Place
 from fedphd.common.config import Config, compose, to_run_config
-from fedphd.common.data import holder_data
+from fedphd.common.data.holders import holder_data
 from fedphd.common.errors import SettingError
 from fedphd.common.flower.private import assume_task_identity
 from fedphd.common.run.json_lines import read_lines

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedphd.common.averaging.homogeneity import LabelState, distribution, homogeneity, uniform
-from fedphd.common.averaging.weighting import member_weight
-from fedphd.common.config import WeightingConfig
+from fedphd.common.averaging.weighting import HomogeneityWeighting, SamplesWeighting
 
 
 def shares(held: int, classes: int) -> list[float]:
@@ -78,9 +77,9 @@ def test_scores_lie_between_half_and_two(counts: list[int]) -> None:
 
 def test_member_weights() -> None:
     half = np.array(shares(2, 4))  # SH = 1.5
-    assert member_weight(WeightingConfig(kind="samples"), 300, half) == 300.0
+    assert SamplesWeighting(kind="samples").weight(300, half) == 300.0
     by_score = {"kind": "homogeneity", "a": 200.0}
-    assert member_weight(WeightingConfig(**by_score), 300, half) == 600.0  # 300 + 200 * 1.5
-    assert member_weight(WeightingConfig(**by_score), 100, uniform(4)) == 500.0  # 100 + 200 * 2
-    assert member_weight(WeightingConfig(**by_score, b=-550.0), 300, half) == 50.0
-    assert member_weight(WeightingConfig(**by_score, b=-550.0), 100, uniform(4)) == 0.0  # ReLU(-50)
+    assert HomogeneityWeighting(**by_score, b=0.0).weight(300, half) == 600.0  # 300 + 200 * 1.5
+    assert HomogeneityWeighting(**by_score, b=0.0).weight(100, uniform(4)) == 500.0  # 100 + 200 * 2
+    assert HomogeneityWeighting(**by_score, b=-550.0).weight(300, half) == 50.0
+    assert HomogeneityWeighting(**by_score, b=-550.0).weight(100, uniform(4)) == 0.0  # ReLU(-50)

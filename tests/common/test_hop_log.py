@@ -12,12 +12,12 @@ from fedphd.common.config import EXACT
 from fedphd.common.run.events import Accept, Lost, Send
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.codec import code
+from fedphd.common.wire.codec.coded import code
 from fedphd.common.wire.messages import ClientUpdate, content_bytes
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic, total
 
 MODEL = three_parts([1.0, 2.0, 3.0], [4.0], [5.0, 6.0])
-HALF = EXACT.model_copy(update={"kind": "float16"})
+HALF = EXACT.like("float16")
 WHERE = {"round": 1, "peer": "client-0"}
 COUNTS = st.builds(Traffic, *[st.integers(0, 2**40)] * 3)
 

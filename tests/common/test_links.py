@@ -4,17 +4,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from helpers import exact, packed
+from helpers import SHARED, exact, packed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fedphd.common.config import EXACT, CodecConfig
+from fedphd.common.config import EXACT
 from fedphd.common.network.packing import PackedModel, Vector
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.codec import CodecError
+from fedphd.common.wire.codec import CODECS, Codec, CodecError
 from fedphd.common.wire.links import Downlink, Download, Reference, decode_upload, standalone, upload
-from fedphd.common.wire.parts import PARTS, SHARED, Parts, restrict
+from fedphd.common.wire.parts import PARTS, Parts, restrict
 
 # One matrix and one bias in each part: the matrices are rounded by int8 and int4.
 SHAPES = {"conv_in": (3, 4), "mid_block": (2, 5), "conv_out": (4, 3)}
@@ -25,8 +25,8 @@ KINDS = ["float32", "float16", "bfloat16", "int8"]
 VECTORS = arrays(np.float32, STRUCTURE.size, elements=st.floats(-8, 8, width=32))
 
 
-def codec(kind: str, of: str, error_feedback: bool = False) -> CodecConfig:
-    return CodecConfig.model_validate({"kind": kind, "of": of, "error_feedback": error_feedback, "zstd": None})
+def codec(kind: str, of: str, error_feedback: bool = False) -> Codec:
+    return CODECS.read({"kind": kind, "of": of, "error_feedback": error_feedback, "zstd": None})
 
 
 def model(vector: Vector) -> PackedModel:

@@ -26,10 +26,10 @@ from sound_messages import (
     written,
 )
 
-from fedphd.common.config import CodecConfig
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.codec import CodecError, CodedModel, code
+from fedphd.common.wire.codec import CODECS, CodecError
+from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages import RoundOrder, TrainOrder, content_bytes
 from fedphd.common.wire.parts import DECODER, PARTS
@@ -49,7 +49,7 @@ def model_of(message: object) -> CodedModel:
 def test_every_codec_and_change_travels(kind: str, zstd: int | None) -> None:
     odd = PackedModel(EXPECTED, np.array([-0.0, 1e-45, 3.4e38], np.float32))
     for of, base in (("weights", None), ("change", PackedModel(EXPECTED, np.zeros(3, np.float32)))):
-        coded = code(odd, CodecConfig(kind=kind, of=of, error_feedback=False, zstd=zstd), base)
+        coded = code(odd, CODECS.read({"kind": kind, "of": of, "error_feedback": False, "zstd": zstd}), base)
         up = read("client update", replace(SOUND["client update"], model=coded).write())
         down = Download(coded, MODEL.structure, SHARED, SHARED, None if base is None else 0)
         order = read("train order", replace(SOUND["train order"], download=down).write())

@@ -19,7 +19,8 @@ from sound_messages import (
 )
 
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.codec import CodecError, CodedModel
+from fedphd.common.wire.codec import CodecError
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.parts import ENCODER, PARTS, Parts
 

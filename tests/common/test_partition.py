@@ -3,12 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedphd.common.config import PartitionConfig
-from fedphd.common.data.partition import partition
+from fedphd.common.data.partitions import IID, PARTITIONS, Pathological, partition
 from fedphd.common.errors import SettingError
 from fedphd.common.training.seeding import derive_seed
 
-IID = PartitionConfig(kind="iid")
+EQUAL = IID(kind="iid")
 
 
 def label_counts(labels, parts, classes):
@@ -17,7 +16,11 @@ def label_counts(labels, parts, classes):
 
 
 def pathological(classes_per_client, **more):
-    return PartitionConfig(kind="pathological", classes_per_client=classes_per_client, **more)
+    return Pathological(kind="pathological", classes_per_client=classes_per_client, **more)
+
+
+def skewed(kind, **options):
+    return PARTITIONS.read({"kind": kind, **options})
 
 
 def blocks(*sizes):
@@ -38,9 +41,9 @@ def partitions(draw):
     labels = np.array(draw(st.permutations(blocks(*sizes).tolist())), np.int64)
     config = draw(
         st.one_of(
-            st.just(IID),
+            st.just(EQUAL),
             st.integers(1, classes).map(pathological),
-            st.sampled_from(["dirichlet", "quantity"]).map(lambda kind: PartitionConfig(kind=kind, alpha=5.0)),
+            st.sampled_from(["dirichlet", "quantity"]).map(lambda kind: skewed(kind, alpha=5.0)),
         )
     )
     return labels, classes, config, clients
@@ -78,7 +81,7 @@ def test_a_partition_follows_from_its_arguments_alone(case, seed, elsewhere):
 
 
 @pytest.mark.parametrize(
-    "config", [IID, pathological(2), *(PartitionConfig(kind=kind, alpha=0.5) for kind in ("dirichlet", "quantity"))]
+    "config", [EQUAL, pathological(2), *(skewed(kind, alpha=0.5) for kind in ("dirichlet", "quantity"))]
 )
 def test_another_seed_gives_other_parts(config):
     labels = blocks(*[100] * 10)
@@ -88,7 +91,7 @@ def test_another_seed_gives_other_parts(config):
 
 def test_iid_shares_are_equal_and_mixed():
     labels = blocks(500, 500)
-    held = counts(labels, 2, IID, 3)
+    held = counts(labels, 2, EQUAL, 3)
     assert sorted(held.sum(axis=1)) == [333, 333, 334]
     # Without replacement, 1/3 of 1000 with 500 of a class: hypergeometric of standard deviation
     # sqrt(333.3 * 1/4 * (666.7 / 999)) = 7.5, so 40 is more than five of them.
@@ -182,13 +185,13 @@ def test_label_skew_draws_what_flwr_datasets_draws(alpha, clients, seed):
     )
     theirs.dataset = datasets.Dataset.from_dict({"label": labels})
     expected = [np.bincount(theirs.load_partition(client)["label"], minlength=5).tolist() for client in range(clients)]
-    config = PartitionConfig(kind="dirichlet", alpha=alpha, min_samples=10)
+    config = skewed("dirichlet", alpha=alpha, min_samples=10)
     assert counts(labels, 5, config, clients, seed).tolist() == expected
 
 
 def test_label_skew_draws_until_every_client_has_enough():
     labels = blocks(*[150] * 10)
-    config = PartitionConfig(kind="dirichlet", alpha=0.5, min_samples=60)
+    config = skewed("dirichlet", alpha=0.5, min_samples=60)
     first_draws = [counts(labels, 10, config.model_copy(update={"min_samples": 1}), 10, seed) for seed in range(20)]
     assert any(held.sum(axis=1).min() < 60 for held in first_draws)
     for seed in range(20):
@@ -201,9 +204,7 @@ def test_a_smaller_alpha_skews_labels_more():
         np.mean(
             [
                 (held / held.sum(axis=1, keepdims=True)).max(axis=1)
-                for held in (
-                    counts(labels, 10, PartitionConfig(kind="dirichlet", alpha=alpha), 10, seed) for seed in range(5)
-                )
+                for held in (counts(labels, 10, skewed("dirichlet", alpha=alpha), 10, seed) for seed in range(5))
             ]
         )
         for alpha in (0.05, 0.5, 100.0)
@@ -212,7 +213,7 @@ def test_a_smaller_alpha_skews_labels_more():
 
 
 def test_quantity_skew_varies_sizes_and_not_labels():
-    held = counts(blocks(3000, 3000), 2, PartitionConfig(kind="quantity", alpha=0.5, min_samples=10), 5)
+    held = counts(blocks(3000, 3000), 2, skewed("quantity", alpha=0.5, min_samples=10), 5)
     sizes = held.sum(axis=1)
     assert sizes.min() >= 10
     assert sizes.max() > 2 * sizes.min()
@@ -222,7 +223,7 @@ def test_quantity_skew_varies_sizes_and_not_labels():
 
 @pytest.mark.parametrize("kind", ["iid", "pathological", "dirichlet", "quantity"])
 def test_too_few_images_for_the_clients(kind):
-    config = PartitionConfig(kind=kind, classes_per_client=1, alpha=1.0)
+    config = skewed(kind, classes_per_client=1, alpha=1.0)  # each takes its own
     with pytest.raises(SettingError, match=r"^topology.clients=6: 5 images are too few .* use at most 5 clients$"):
         partition(blocks(3, 2), 2, config, 6, 0)
 
@@ -230,7 +231,7 @@ def test_too_few_images_for_the_clients(kind):
 @pytest.mark.parametrize("kind", ["dirichlet", "quantity"])
 def test_a_draw_that_cannot_succeed_ends_with_an_error(kind):
     # 100 images over 10 clients with 10 each: all shares would have to be equal.
-    config = PartitionConfig(kind=kind, alpha=0.5, min_samples=10)
+    config = skewed(kind, alpha=0.5, min_samples=10)
     with pytest.raises(SettingError, match=r"^partition.min_samples=10: .* partition.alpha=0.5; use a smaller"):
         partition(blocks(50, 50), 2, config, 10, 0)
 

@@ -6,25 +6,14 @@ from importlib.resources import files
 
 import pytest
 import yaml
+from helpers import SHARED, exchange_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedphd.common.config import ExchangeConfig, ModelConfig
+from fedphd.common.config import ModelConfig
 from fedphd.common.network.build import dense_structure
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.parts import (
-    BOTTLENECK,
-    DECODER,
-    ENCODER,
-    PARTS,
-    PREFIXES,
-    SHARED,
-    Parts,
-    averaged_groups,
-    part_of,
-    reports,
-    restrict,
-)
+from fedphd.common.wire.parts import BOTTLENECK, DECODER, ENCODER, PARTS, PREFIXES, Parts, part_of, restrict
 
 KINDS = list(SHARED)
 SOME_PARTS = [tuple(part for part in PARTS if part in chosen) for chosen in (PARTS, *SHARED.values())]
@@ -116,23 +105,23 @@ CROWDS = st.integers(2, 12).map(names)
 
 @given(st.sampled_from(KINDS), CROWDS, SEEDS, ROUNDS)
 def test_everybody_reports_something_that_travels(kind: str, clients: list[str], seed: int, edge_round: int) -> None:
-    drawn = reports(kind, clients, seed, "edge-0", edge_round)
+    drawn = exchange_of(kind).reports(clients, seed, "edge-0", edge_round)
     assert list(drawn) == clients  # the order of summation
     assert all(parts and set(parts) <= set(SHARED[kind]) for parts in drawn.values())
     assert all(tuple(part for part in PARTS if part in parts) == parts for parts in drawn.values())
     assert {part for parts in drawn.values() for part in parts} == set(SHARED[kind])
-    assert drawn == reports(kind, clients, seed, "edge-0", edge_round)
+    assert drawn == exchange_of(kind).reports(clients, seed, "edge-0", edge_round)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_single_client_reports_all_that_travels(kind: str) -> None:
-    assert reports(kind, ["client-7"], 0, "edge-0", 3) == {"client-7": SHARED[kind]}
-    assert reports(kind, [], 0, "edge-0", 3) == {}
+    assert exchange_of(kind).reports(["client-7"], 0, "edge-0", 3) == {"client-7": SHARED[kind]}
+    assert exchange_of(kind).reports([], 0, "edge-0", 3) == {}
 
 
 @pytest.mark.parametrize("kind", SHARED)
 def test_who_keeps_parts_of_its_own_is_whose_parts_do_not_all_travel(kind: str) -> None:
-    assert ExchangeConfig.model_validate({"kind": kind}).keeps_parts == (SHARED[kind] != PARTS)
+    assert exchange_of(kind).keeps_parts == (SHARED[kind] != PARTS)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +129,13 @@ def test_who_keeps_parts_of_its_own_is_whose_parts_do_not_all_travel(kind: str) 
     [("full", PARTS), ("ulatdec", (BOTTLENECK, DECODER)), ("udec", (DECODER,))],
 )
 def test_without_a_split_all_report_the_same(kind: str, parts: Parts) -> None:
-    assert reports(kind, names(5), 0, "edge-0", 0) == dict.fromkeys(names(5), parts)
+    assert exchange_of(kind).reports(names(5), 0, "edge-0", 0) == dict.fromkeys(names(5), parts)
 
 
 @given(CROWDS, SEEDS, ROUNDS)
 def test_usplit_counts(clients: list[str], seed: int, edge_round: int) -> None:
     """Of each pair one reports the encoder, one the decoder, one of them the bottleneck; an odd client two parts."""
-    counted = reporters(reports("usplit", clients, seed, "edge-0", edge_round))
+    counted = reporters(exchange_of("usplit").reports(clients, seed, "edge-0", edge_round))
     pairs, odd = divmod(len(clients), 2)
     assert counted[BOTTLENECK] == pairs + odd
     assert counted[ENCODER] + counted[DECODER] == 2 * pairs + odd
@@ -156,7 +145,7 @@ def test_usplit_counts(clients: list[str], seed: int, edge_round: int) -> None:
 @given(st.integers(1, 6).map(lambda pairs: names(2 * pairs)), SEEDS, ROUNDS)
 def test_usplit_pairs_complete_each_other(clients: list[str], seed: int, edge_round: int) -> None:
     """With even numbers, the reports can be matched in pairs that together are the whole network, each part once."""
-    drawn = Counter(reports("usplit", clients, seed, "edge-0", edge_round).values())
+    drawn = Counter(exchange_of("usplit").reports(clients, seed, "edge-0", edge_round).values())
     assert drawn[(BOTTLENECK, DECODER)] == drawn[(ENCODER,)]
     assert drawn[(DECODER,)] == drawn[(ENCODER, BOTTLENECK)]
     assert sum(drawn.values()) == len(clients)
@@ -164,7 +153,7 @@ def test_usplit_pairs_complete_each_other(clients: list[str], seed: int, edge_ro
 
 def test_an_odd_client_reports_two_parts() -> None:
     for seed in range(20):
-        drawn = Counter(reports("usplit", names(3), seed, "edge-0", 0).values())
+        drawn = Counter(exchange_of("usplit").reports(names(3), seed, "edge-0", 0).values())
         assert sum(len(parts) * count for parts, count in drawn.items()) == 3 + 2  # a pair's three, and its two
         assert set(drawn) <= {(ENCODER,), (DECODER,), (ENCODER, BOTTLENECK), (BOTTLENECK, DECODER)}
 
@@ -173,20 +162,20 @@ def test_the_coins_are_fair() -> None:
     """Of 400 throws of a fair coin 200 are heads, give or take four standard deviations of 10."""
     with_decoder = odd_with_encoder = first_reports_decoder = 0
     for edge_round in range(400):
-        drawn = reports("usplit", names(2), 0, "edge-0", edge_round)
+        drawn = exchange_of("usplit").reports(names(2), 0, "edge-0", edge_round)
         with_decoder += (BOTTLENECK, DECODER) in drawn.values()
         first_reports_decoder += DECODER in drawn["client-0"]
-        odd_with_encoder += reporters(reports("usplit", names(5), 1, "edge-0", edge_round))[ENCODER] == 3
+        odd_with_encoder += reporters(exchange_of("usplit").reports(names(5), 1, "edge-0", edge_round))[ENCODER] == 3
     for heads in (with_decoder, odd_with_encoder, first_reports_decoder):
         assert 160 <= heads <= 240
 
 
 def test_each_edge_round_edge_and_seed_draws_anew() -> None:
     clients = names(8)
-    one = reports("usplit", clients, 0, "edge-0", 0)
-    assert one != reports("usplit", clients, 0, "edge-0", 1)
-    assert one != reports("usplit", clients, 0, "edge-1", 0)
-    assert one != reports("usplit", clients, 1, "edge-0", 0)
+    one = exchange_of("usplit").reports(clients, 0, "edge-0", 0)
+    assert one != exchange_of("usplit").reports(clients, 0, "edge-0", 1)
+    assert one != exchange_of("usplit").reports(clients, 0, "edge-1", 0)
+    assert one != exchange_of("usplit").reports(clients, 1, "edge-0", 0)
 
 
 @pytest.mark.parametrize("clients", [2, 5, 10])
@@ -195,7 +184,11 @@ def test_usplit_scalars_reported_by_the_papers_network(clients: int) -> None:
     structure = network("feddiffuse_fmnist")
     sizes = {part: restrict(structure, (part,)).size for part in PARTS}
     ups = [
-        sum(sizes[part] for parts in reports("usplit", names(clients), 0, "edge-0", r).values() for part in parts)
+        sum(
+            sizes[part]
+            for parts in exchange_of("usplit").reports(names(clients), 0, "edge-0", r).values()
+            for part in parts
+        )
         for r in range(15)
     ]
     total = 15 * clients * structure.size + sum(ups)
@@ -209,7 +202,7 @@ def test_usplit_scalars_reported_by_the_papers_network(clients: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_averaged_apart_together_is_all_that_travels(kind: str) -> None:
-    groups = averaged_groups(kind)
+    groups = exchange_of(kind).averages
     assert sorted(part for group in groups for part in group) == sorted(SHARED[kind])
-    for parts in reports(kind, names(7), 0, "edge-0", 0).values():
+    for parts in exchange_of(kind).reports(names(7), 0, "edge-0", 0).values():
         assert all(set(group) <= set(parts) or not set(group) & set(parts) for group in groups)

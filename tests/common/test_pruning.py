@@ -150,7 +150,7 @@ class TestSilentNoOps:
     def test_a_ratio_that_cannot_be_met_is_refused(self, small, ratio):
         with pytest.raises(SettingError, match=r"above 0 and at most 0\.75") as error:
             prune(small, ratio)
-        assert (error.value.key, error.value.value) == ("structure.ratio", ratio)
+        assert (error.value.key, error.value.value) == ("pruning.ratio", ratio)
 
     def test_the_advised_ratio_works(self, small):
         # A quarter of groups of 4, and of heads of 8, stays: 16 -> 4, 32 -> 8.

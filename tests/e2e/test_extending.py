@@ -156,7 +156,7 @@ def test_a_network(own: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "override", "told"),
     [
-        ("TwoLayers", "structure=at_start", "model.network=own_networks:TwoLayers: cannot be pruned"),
+        ("TwoLayers", "pruning=at_start", "model.network=own_networks:TwoLayers: cannot be pruned"),
         ("TwoLayers", "objective=contrastive", r"objective.terms.contrastive.kind=contrastive: .* its mid_block"),
         ("TwoLayers", "exchange=usplit", "exchange=usplit: needs .*this one has no bottleneck.*; use exchange=full"),
         ("OddNames", "exchange=udec", "exchange=udec: needs a network with diffusers' parts .*extra.weight"),

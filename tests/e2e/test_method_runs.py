@@ -31,7 +31,7 @@ TINY = [
 FOUR = ["topology.clients=4", "topology.participation=0.75", "partition=dirichlet", "partition.min_samples=20"]
 QUICKLY = ["correction.local_epochs=1", "correction.images=12", "correction.chunk=4", "correction.steps=2"]
 SLOW_AT_ONCE = ["correction.window=1", "correction.threshold=0.99"]  # learning counts as slow after two rounds
-EARLY = "structure.sparse_rounds=1"
+EARLY = "pruning.sparse_rounds=1"
 
 OF_METHOD = {
     "fedphd": [EARLY],

@@ -26,7 +26,7 @@ TINY = [
     "evaluation.images=20",
     "evaluation.classifier_epochs=2",
 ]
-PRUNED_EARLY = "structure.sparse_rounds=1"
+PRUNED_EARLY = "pruning.sparse_rounds=1"
 FEDPHD = str(Path(sys.executable).parent / "fedphd")
 
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flwr.app import RecordDict
-from helpers import Crowd, download, packed, small_config
+from helpers import SHARED, Crowd, download, packed, small_config
 
 from fedphd.common.config.topology import client_id
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages import EdgeUpdate, RoundOrder
-from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.common.wire.parts import restrict
 from fedphd.edge.aggregator import EdgeAggregator
 
 START = packed(0.0, 10.0)

@@ -12,7 +12,8 @@ from small_edge import aggregator, order, update_of
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.codec import code, coded_bytes
+from fedphd.common.wire.codec import coded_bytes
+from fedphd.common.wire.codec.coded import code
 from fedphd.common.wire.messages import ClientUpdate, EdgeUpdate, TrainOrder
 
 # A matrix of two channels with four numbers each, which are quantised, and two biases, which are not.

@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import pytest
 from flwr.app import RecordDict
-from helpers import Crowd, Reply, download, events, exact, packed, three_parts
+from helpers import SHARED, Crowd, Reply, download, events, exact, packed, three_parts
 from small_edge import START, aggregator, order, two, update_of
 
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages import ClientUpdate, EdgeUpdate, TrainOrder
-from fedphd.common.wire.parts import SHARED
 from fedphd.common.wire.traffic import Traffic
 
 SCAFFOLD = "objective=control_variates"

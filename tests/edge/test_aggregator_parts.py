@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from flwr.app import RecordDict
-from helpers import Crowd, download, events, exact, small_config, three_parts
+from helpers import SHARED, Crowd, download, events, exact, small_config, three_parts
 from small_edge import aggregator, model_of, order, two, update_of
 
 from fedphd.client.app import app
@@ -15,7 +15,7 @@ from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import pack
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.messages import ClientUpdate, TrainOrder
-from fedphd.common.wire.parts import PARTS, SHARED
+from fedphd.common.wire.parts import PARTS
 from fedphd.common.wire.traffic import Traffic
 from fedphd.launch.runtimes.client_grid import InProcessGrid
 

@@ -10,7 +10,7 @@ from small_edge import aggregator, files, model_of, order, two, update_of
 
 from fedphd.common.averaging.quorum import QuorumError
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages import ClientUpdate, TrainOrder
 from fedphd.common.wire.traffic import Traffic
 

@@ -5,22 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import SHARED, exchange_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedphd.common.averaging.homogeneity import distribution
-from fedphd.common.averaging.weighting import member_weight
-from fedphd.common.config import WeightingConfig
+from fedphd.common.averaging.weighting import HomogeneityWeighting, SamplesWeighting, Weighting
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.parts import PARTS, SHARED, reports, restrict
+from fedphd.common.wire.parts import PARTS, restrict
 from fedphd.edge.parts_average import PartsAverage
 
 PREFIX = dict(zip(PARTS, ("conv_in", "mid_block", "conv_out"), strict=True))
 COUNTS = st.lists(st.integers(0, 10**5), min_size=3, max_size=3).filter(any)  # images of each class
 WEIGHTINGS = st.one_of(
-    st.just(WeightingConfig(kind="samples")),
-    st.builds(WeightingConfig, kind=st.just("homogeneity"), a=st.floats(0, 1e5), b=st.floats(0, 1e4)),
+    st.just(SamplesWeighting(kind="samples")),
+    st.builds(HomogeneityWeighting, kind=st.just("homogeneity"), a=st.floats(0, 1e5), b=st.floats(0, 1e4)),
 )
 
 
@@ -47,7 +47,7 @@ def indicator(structure: Structure, member: int) -> PackedModel:
 def test_weights_sum_to_one(
     folder: Callable[[], Path],
     kind: str,
-    weighting: WeightingConfig,
+    weighting: Weighting,
     counts: list[list[int]],
     seed: int,
     data: st.DataObject,
@@ -55,13 +55,12 @@ def test_weights_sum_to_one(
     clients = [f"client-{member}" for member in range(len(counts))]
     came = data.draw(st.permutations(clients))[: data.draw(st.integers(1, len(clients)))]
     weights = {
-        client: member_weight(weighting, sum(own), distribution(own))
-        for client, own in zip(clients, counts, strict=True)
+        client: weighting.weight(sum(own), distribution(own)) for client, own in zip(clients, counts, strict=True)
     }
-    asked = reports(kind, clients, seed, "edge-0", 7)
+    asked = exchange_of(kind).reports(clients, seed, "edge-0", 7)
     structure = Structure(tuple((f"{PREFIX[part]}.weight", (len(clients),)) for part in PARTS))
     nothing = PackedModel(structure, np.full(structure.size, -1.0, np.float32))
-    with PartsAverage(kind, asked, folder()) as average:
+    with PartsAverage(exchange_of(kind), asked, folder()) as average:
         for client in came:
             sent = indicator(restrict(structure, asked[client]), clients.index(client))
             average.add(client, sent, weights[client])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from flwr.app import Context, RecordDict
-from helpers import download, small_config, three_parts
+from helpers import SHARED, download, small_config, three_parts
 from served_edge import ServedEdge, ask, failure
 from small_edge import files, model_of, order, two, update_of
 
@@ -17,7 +17,6 @@ from fedphd.common.run.events import Accept, Aggregate, Register, Send
 from fedphd.common.run.json_lines import read_lines
 from fedphd.common.run.ledger import Entry, read_entry
 from fedphd.common.wire.messages import DRAW, REGISTER, TRAIN, Errand, Roster
-from fedphd.common.wire.parts import SHARED
 from fedphd.edge.app import app
 from fedphd.edge.spool import EDGE_KEY, SPOOL_KEY, Spool
 

@@ -13,7 +13,7 @@ from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.pruning import prune, prune_like
 from fedphd.common.network.structure import Structure, StructureError
-from fedphd.common.wire.codec import CodedModel, code
+from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 from fedphd.edge.keeping import EdgeKeeper

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from flwr.app import Message
-from helpers import download, events, exact, small_config
+from helpers import SHARED, download, events, exact, small_config
 from small_edge import update_of
 
 from fedphd.client.app import app
@@ -20,7 +20,7 @@ from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.links import Download, decode_upload
 from fedphd.common.wire.messages import TRAIN, EdgeUpdate, RoundOrder
-from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.common.wire.parts import restrict
 from fedphd.common.wire.traffic import NO_TRAFFIC
 from fedphd.edge.aggregator import EdgeAggregator
 from fedphd.edge.edge_progress import EdgeProgress
@@ -73,7 +73,7 @@ class Site:
 def ask(config: Config, root_round: int, down: Download, model: PackedModel) -> RoundOrder:
     control = final = None
     if config.objective.control_variates:
-        shared = restrict(model.structure, SHARED[config.exchange.kind])
+        shared = restrict(model.structure, config.exchange.shared)
         control = exact(PackedModel(shared, 0.01 * model.select(shared).vector))
         final = [["client-1"], ["client-0"]]
     return RoundOrder(

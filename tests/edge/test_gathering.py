@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, RecordDict
-from helpers import Crowd, download, events, exact, packed, small_config, three_parts
+from helpers import SHARED, Crowd, download, events, exact, packed, small_config, three_parts
 from small_edge import aggregator, files, order
 
 from fedphd.common.network.packing import PackedModel
@@ -22,7 +22,7 @@ from fedphd.common.wire.messages import (
     Gathered,
     content_bytes,
 )
-from fedphd.common.wire.parts import PARTS, SHARED, Parts
+from fedphd.common.wire.parts import PARTS, Parts
 from fedphd.common.wire.records import MessageError
 from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
 from fedphd.edge.aggregator import EdgeAggregator

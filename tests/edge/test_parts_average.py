@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import three_parts
+from helpers import exchange_of, three_parts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_edge import files
 
 from fedphd.common.averaging.aggregation import WeightError
 from fedphd.common.network.packing import PackedModel
-from fedphd.common.wire.parts import PARTS, Parts, reports, restrict
+from fedphd.common.wire.parts import PARTS, Parts, restrict
 from fedphd.edge.parts_average import PartsAverage
 
 ENCODER, BOTTLENECK, DECODER = (part for part in PARTS)
@@ -28,7 +28,7 @@ def average(
     folder: Path, kind: str, asked: Mapping[str, Parts], came: Mapping[str, tuple[float, list[float]]]
 ) -> list[float]:
     """Average what came: by client its weight and numbers."""
-    with PartsAverage(kind, asked, folder) as parts:
+    with PartsAverage(exchange_of(kind), asked, folder) as parts:
         for client, (weight, numbers) in came.items():
             parts.add(client, reported(asked[client], *numbers), weight)
         return [float(number) for number in parts.result(BEFORE).vector]
@@ -84,7 +84,7 @@ def test_members_without_weight(tmp_path: Path) -> None:
 
 
 def test_a_client_counts_once_and_only_if_it_was_asked(tmp_path: Path) -> None:
-    with PartsAverage("usplit", SPLIT, tmp_path) as parts:
+    with PartsAverage(exchange_of("usplit"), SPLIT, tmp_path) as parts:
         parts.add("b", reported((DECODER,), 30.0), 1.0)
         for client in ("b", "e"):
             with pytest.raises(KeyError):
@@ -92,7 +92,7 @@ def test_a_client_counts_once_and_only_if_it_was_asked(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_of_an_average_that_was_given_up(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="no disk"), PartsAverage("usplit", SPLIT, tmp_path) as parts:
+    with pytest.raises(OSError, match="no disk"), PartsAverage(exchange_of("usplit"), SPLIT, tmp_path) as parts:
         parts.add("d", reported(SPLIT["d"], 1.0, 2.0), 1.0)  # before a and b
         assert len(files(tmp_path)) == 2
         raise OSError("no disk")
@@ -103,7 +103,7 @@ def test_nothing_is_left_of_an_average_that_was_given_up(tmp_path: Path) -> None
 
 
 def test_sums_of_changes(tmp_path: Path) -> None:
-    with PartsAverage("usplit", SPLIT, tmp_path) as parts:
+    with PartsAverage(exchange_of("usplit"), SPLIT, tmp_path) as parts:
         assert parts.sum(STRUCTURE) is None
         parts.add("a", reported(SPLIT["a"], 1.0, 2.0), 1.0)
         parts.add("c", reported(SPLIT["c"], 4.0), 1.0)
@@ -114,7 +114,7 @@ def test_sums_of_changes(tmp_path: Path) -> None:
 
 def test_a_sum_is_of_what_travels(tmp_path: Path) -> None:
     shared = restrict(STRUCTURE, (DECODER,))
-    with PartsAverage("udec", {"a": (DECODER,)}, tmp_path) as parts:
+    with PartsAverage(exchange_of("udec"), {"a": (DECODER,)}, tmp_path) as parts:
         parts.add("a", reported((DECODER,), 4.0), 1.0)
         total = parts.sum(shared)
     assert total is not None
@@ -136,8 +136,8 @@ def test_identical_clients_give_back_the_client(
     clients = [f"client-{number}" for number in range(len(weights))]
     before = three_parts([0.0] * 3, [0.0], [0.0] * 3)
     client = PackedModel(before.structure, np.array(numbers, np.float32))
-    asked = reports(kind, clients, seed, "edge-0", 0)
-    with PartsAverage(kind, asked, tmp_path) as parts:
+    asked = exchange_of(kind).reports(clients, seed, "edge-0", 0)
+    with PartsAverage(exchange_of(kind), asked, tmp_path) as parts:
         for name, weight in zip(clients, weights, strict=True):
             parts.add(name, client.select(restrict(before.structure, asked[name])), weight)
         result = parts.result(before)

@@ -67,7 +67,7 @@ class RunWriter:
 
     def start(self, *settings: str) -> None:
         overrides = [f"rounds={self.planned}", f"topology.edges={self.edges}", *settings]
-        overrides += ["method=fedavg"] if self.prune_after is None else [f"structure.sparse_rounds={self.prune_after}"]
+        overrides += ["method=fedavg"] if self.prune_after is None else [f"pruning.sparse_rounds={self.prune_after}"]
         (self.folder / "config.yaml").write_text(to_yaml(compose(overrides)))
         for edge in self.edge_names:
             self.ledger.write(Register(clients=self.clients), edge)

@@ -28,7 +28,7 @@ from fedphd.launch.compare.plain import plain
 from fedphd.launch.compare.plot import draw_plot
 from fedphd.launch.compare.settings import deviations, labels, settings_of, shared, usual
 from fedphd.launch.compare.table import main_table, plus_minus
-from fedphd.launch.report import drawing
+from fedphd.launch.report import drawing, write_report
 
 Change = Callable[[dict[str, Any]], None]
 PROXIMAL = {"proximal": {"kind": "proximal", "weight": 0.1}}
@@ -314,6 +314,18 @@ def test_settings_that_leave_the_experiment_as_it_is() -> None:
     assert settings_of({"data": {"path": "/here/c.npz"}}) == {"data.path": "c.npz"}
 
 
+def test_a_run_of_another_version_is_still_read(tmp_path: Path) -> None:
+    """As of 0.1.0, whose group of prunings was called structure."""
+    write_run(tmp_path / "old")
+    file = tmp_path / "old" / "config.yaml"
+    tree = yaml.safe_load(file.read_text())
+    tree["structure"] = {**tree.pop("pruning"), "kind": "dense"}
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert settings_of(tree)["structure.kind"] == "dense"
+    assert list(by_name(compare([tmp_path]))) == ["fedavg"]
+    assert write_report(tmp_path / "old").is_file()
+
+
 def test_settings_shared_and_different() -> None:
     rows = [
         {"method": "a", "rounds": "9", "training.lr": "0.1"},
@@ -343,16 +355,16 @@ def test_labels() -> None:
         "fedphd lr=0.3",
     ]
     # The structure's choice alone does not tell the last two apart.
-    pruned = {"structure.kind": "at_start"}
+    pruned = {"pruning.kind": "at_start"}
     rows = [
-        row("a", **{"structure.kind": "dense", "structure.ratio": "0.0"}),
-        row("a", **pruned, **{"structure.ratio": "0.2"}),
-        row("a", **pruned, **{"structure.ratio": "0.4"}),
+        row("a", **{"pruning.kind": "none", "pruning.ratio": "0.0"}),
+        row("a", **pruned, **{"pruning.ratio": "0.2"}),
+        row("a", **pruned, **{"pruning.ratio": "0.4"}),
     ]
     assert labels(rows) == [
-        "a structure=dense",
-        "a structure=at_start structure.ratio=0.2",
-        "a structure=at_start structure.ratio=0.4",
+        "a pruning=none",
+        "a pruning=at_start pruning.ratio=0.2",
+        "a pruning=at_start pruning.ratio=0.4",
     ]
     one_way = labels([row("a"), row("a", "float32", up="int4")])
     assert one_way == ["a codec=float32", "a codec.access.up.kind=int4"]

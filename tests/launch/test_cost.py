@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedphd.common.config import CodecConfig, Config, compose
+from fedphd.common.config import Config, compose
 from fedphd.common.errors import RegistrationError, SettingError
 from fedphd.common.network.structure import Structure
 from fedphd.common.run.json_lines import read_lines
+from fedphd.common.wire.codec import CODECS
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic, total
 from fedphd.launch.commands import COMMANDS
 from fedphd.launch.cost.estimate import Estimate, estimate
@@ -127,7 +128,7 @@ def test_changes_go_to_those_who_had_the_message_before() -> None:
     # As float32, 12 numbers are 48 bytes, the decoder's 6 are 24. As int4, those of 2 channels of 3: 2 scales of
     # 4 bytes, and 6 codes of half a byte: 11 bytes.
     sizes = Sizes(Structure((("conv_in.weight", (2, 3)), ("conv_out.weight", (2, 3)))))
-    sender = Sender(CodecConfig(kind="int4", of="change", error_feedback=False, zstd=None), ("decoder",))
+    sender = Sender(CODECS.read({"kind": "int4", "of": "change", "error_feedback": False, "zstd": None}), ("decoder",))
     sender.begin(sizes, 0)
     assert [sender.send(client) for client in "ab"] == [Traffic(1, 12, 48)] * 2
     sender.begin(sizes, 1)
@@ -143,8 +144,8 @@ FEW = ["correction.images=3", "correction.chunk=2", "correction.steps=1", "corre
 RUNS = {
     "fedavg": ["method=fedavg"],
     "fedavg, flat, half of the clients": ["method=fedavg", "topology=flat", "topology.participation=0.5"],
-    "fedphd, int4": ["method=fedphd", "structure.sparse_rounds=1", "codec=int4"],
-    "fedphd, int8, decoder": ["method=fedphd", "structure.sparse_rounds=2", "codec=int8", "exchange=udec"],
+    "fedphd, int4": ["method=fedphd", "pruning.sparse_rounds=1", "codec=int4"],
+    "fedphd, int8, decoder": ["method=fedphd", "pruning.sparse_rounds=2", "codec=int8", "exchange=udec"],
     "fedphd, one shot, a pair of parts": ["method=fedphd_os", "exchange=ulatdec", "topology.participation=0.6"],
     "usplit under edges": ["method=feddiffuse_usplit", "codec=float16", "topology.clients=7"],
     "ulatdec under edges": [
@@ -158,8 +159,8 @@ RUNS = {
         "method=scaffold",
         "exchange=usplit",
         "codec=int8",
-        "structure=sparse_then_prune",
-        "structure.sparse_rounds=2",
+        "pruning=sparse_then_prune",
+        "pruning.sparse_rounds=2",
     ],
     "scaffold, flat, decoder": ["method=scaffold", "topology=flat", "exchange=udec", "codec=int4"],
     "fedddpm": ["method=fedddpm", "codec=int4", *FEW],
@@ -167,7 +168,7 @@ RUNS = {
         "method=fedddpm_plus",
         "correction.window=1",
         "topology=flat",
-        "structure=at_start",
+        "pruning=at_start",
         *FEW,
     ],
     "changes down": ["method=fedavg", CHANGES_DOWN],
@@ -175,7 +176,7 @@ RUNS = {
     "changes down, decoder, pruned": [
         "method=fedphd",
         "exchange=udec",
-        "structure.sparse_rounds=1",
+        "pruning.sparse_rounds=1",
         CHANGES_DOWN,
         "topology.participation=0.6",
     ],
@@ -243,7 +244,7 @@ def test_zstd_takes_off_what_is_not_known_before(tmp_path: Path) -> None:
 
 
 def test_periods_show_first_contacts_and_the_pruning() -> None:
-    overrides = [*TINY, "method=fedphd", "rounds=6", "structure.sparse_rounds=3"]
+    overrides = [*TINY, "method=fedphd", "rounds=6", "pruning.sparse_rounds=3"]
     assert [(one.first, one.last) for one in estimate(compose(overrides)).periods] == [(1, 3), (4, 6)]
     found = estimate(compose([*overrides, "exchange=udec"]))
     assert [(one.first, one.last) for one in found.periods] == [(1, 1), (2, 3), (4, 4), (5, 6)]
@@ -257,7 +258,7 @@ def test_periods_show_first_contacts_and_the_pruning() -> None:
 
 
 def test_pruning_after_the_last_round_has_no_period_of_its_own() -> None:
-    found = estimate(compose([*TINY, "method=fedphd", "structure.sparse_rounds=3"]))
+    found = estimate(compose([*TINY, "method=fedphd", "pruning.sparse_rounds=3"]))
     assert [(one.first, one.last) for one in found.periods] == [(1, 3)]
     assert found.pruned is not None and total(found.lanes.values()) == total(found.unsaved.values())
 
@@ -305,7 +306,7 @@ def test_clients_with_other_classes_are_refused_as_the_run_would(tmp_path: Path)
 
 
 def test_the_command_prints_tables_and_json(capsys: pytest.CaptureFixture[str]) -> None:
-    overrides = [*TINY, "method=fedphd", "structure.sparse_rounds=1", "exchange=udec"]
+    overrides = [*TINY, "method=fedphd", "pruning.sparse_rounds=1", "exchange=udec"]
     found = estimate(compose(overrides))
     COMMANDS["cost"]([*overrides, "--json"])
     printed = json.loads(capsys.readouterr().out)
@@ -328,5 +329,5 @@ def test_the_command_prints_tables_and_json(capsys: pytest.CaptureFixture[str]) 
 def test_what_the_run_would_refuse_is_refused() -> None:
     with pytest.raises(SettingError, match=r"data\.limit"):
         COMMANDS["cost"](["data.limit=5000"])
-    with pytest.raises(SettingError, match=r"structure\.ratio"):
-        COMMANDS["cost"](["structure.ratio=0.99"])
+    with pytest.raises(SettingError, match=r"pruning\.ratio"):
+        COMMANDS["cost"](["pruning.ratio=0.99"])

@@ -3,6 +3,7 @@
 import pytest
 
 from fedphd.common.config import compose
+from fedphd.common.errors import SettingError
 from fedphd.launch.preflight import check
 
 
@@ -13,11 +14,18 @@ def test_the_methods_as_they_are_have_nothing_to_tell() -> None:
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["method=fedphd", "structure=dense"], "objective.terms.group_sparsity has no effect with structure=dense"),
-        (["method=fedphd", "structure=at_start"], "has no effect with structure=at_start"),
+        (["method=fedphd", "pruning=none"], "objective.terms.group_sparsity has no effect with pruning=none"),
+        (["method=fedphd", "pruning=at_start"], "has no effect with pruning=at_start"),
         (["method=fedddpm", "correction.images=9"], "correction.images=9 are fewer than topology.clients=10"),
     ],
 )
 def test_parts_that_do_nothing_are_told_of(overrides: list[str], told: str) -> None:
     [note] = check(compose(overrides))
     assert told in note
+
+
+def test_a_carried_choice_is_read_before_the_start() -> None:
+    """The root alone has its class, but nobody should wait for the root to find a bad option."""
+    config = compose(["method=fedphd", "assignment.a=-1"])
+    with pytest.raises(SettingError, match=r"^assignment\.a=-1: .*greater than 0"):
+        check(config)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import hydra
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from fedphd.common.config import compose, to_yaml
@@ -42,7 +43,7 @@ def test_a_run_may_wait_longer_after_it_was_interrupted(started: Path) -> None:
 
 def test_more_rounds_keep_the_round_of_the_pruning(started: Path) -> None:
     config = resume(started, "rounds=100")
-    assert config.structure.sparse_rounds == 2  # type: ignore[attr-defined]  # a fifth of 10, not of 100
+    assert config.pruning.sparse_rounds == 2  # type: ignore[attr-defined]  # a fifth of 10, not of 100
 
 
 def test_a_falling_learning_rate_depends_on_the_number_of_rounds(started: Path) -> None:
@@ -67,3 +68,29 @@ def test_another_run_is_refused_by_its_first_other_setting(started: Path, overri
 def test_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"^checkpoint\.resume=.*is not a run folder"):
         resume(tmp_path)
+
+
+def old_text(folder: Path) -> str:
+    """Write a configuration as version 0.1.0 did: its group of prunings was called structure."""
+    tree = yaml.safe_load((folder / "config.yaml").read_text())
+    tree["structure"] = {**tree.pop("pruning"), "kind": "dense"}
+    tree["runtime"] |= {"superlink": None, "root_certificates": None, "insecure": False}
+    return yaml.safe_dump(tree, sort_keys=False)
+
+
+def test_a_run_of_another_version_is_refused_by_the_name_of_its_file(started: Path) -> None:
+    file = started / "config.yaml"
+    file.write_text(old_text(started))
+    with pytest.raises(SettingError) as caught:
+        resume(started, "rounds=10")
+    assert (caught.value.key, caught.value.value) == ("checkpoint.resume", file)
+    assert caught.value.advice == (
+        "is of another version of this program (pruning, structure); resume it with that version, or begin a new run"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "method: fedavg\nmethod"])
+def test_a_damaged_configuration_is_refused(started: Path, text: str) -> None:
+    (started / "config.yaml").write_text(text)
+    with pytest.raises(SettingError, match=r"^checkpoint\.resume=.*config\.yaml: cannot be used"):
+        resume(started, "rounds=10")

@@ -19,7 +19,7 @@ from fedphd.edge.virtual import VirtualEdgeGrid
 from fedphd.server.assignment import Assignment
 from fedphd.server.correction import Correction
 from fedphd.server.errands import Errands
-from fedphd.server.pruning_schedule import StructureSchedule
+from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.registry import register
 from fedphd.server.state import GlobalState
 from fedphd.server.strategy import HierarchicalStrategy
@@ -82,10 +82,10 @@ class Run:
             forging.forge, forging.since = forge, since
         self.grid = VirtualEdgeGrid(self.clients.grid(), self.edges)
         self.registry = register(self.grid, config.topology, self.ledger)
-        structure = StructureSchedule(config, self.ledger)
+        pruning = PruningSchedule(config, self.ledger)
         fine_tune = None if correction is None else correction(self)
         self.strategy = HierarchicalStrategy(
-            config, self.registry, self.state, structure, fine_tune, self.ledger, folder / "root"
+            config, self.registry, self.state, pruning, fine_tune, self.ledger, folder / "root"
         )
 
     def rounds(self, number: int) -> None:

@@ -1,6 +1,7 @@
 import random
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,17 +10,24 @@ from helpers import profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedphd import conf
 from fedphd.common.averaging.homogeneity import LabelState
-from fedphd.common.config import AssignmentConfig, TopologyConfig
-from fedphd.common.config.schema import FixedAssignment, HomogeneityAssignment, RandomAssignment
+from fedphd.common.config import TopologyConfig, compose
 from fedphd.common.config.topology import client_id, edge_id
-from fedphd.server.assignment import Assignment, plan_round, selection_probabilities
+from fedphd.common.errors import SettingError
+from fedphd.server.assignment import (
+    ASSIGNMENTS,
+    Assignment,
+    AssignmentRule,
+    HomogeneityAssignment,
+    plan_round,
+    selection_probabilities,
+)
 from fedphd.server.registry import Registry
 
-KINDS: dict[str, AssignmentConfig] = {
-    "fixed": FixedAssignment(kind="fixed"),
-    "random": RandomAssignment(kind="random"),
-    "homogeneity": HomogeneityAssignment(kind="homogeneity", a=10.0, b=0.0, count="before"),
+OPTIONS = {"homogeneity": {"a": 10.0, "b": 0.0, "count": "before"}}
+KINDS: dict[str, AssignmentRule] = {
+    kind: ASSIGNMENTS.read({"kind": kind, **OPTIONS.get(kind, {})}) for kind in ("fixed", "random", "homogeneity")
 }
 
 
@@ -196,3 +204,17 @@ def test_the_draw_uses_a_clients_homes_only() -> None:
     for seed in range(20):
         for assignment in plan_round(GREEDY, topology(2, 2, 3), who, 0, seed):
             assert "client-0" in assignment["edge-0"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "advice"),
+    [("a", -1, "greater than 0"), ("more", 1, "no such option; it has a, b, count"), ("count", "after", "'before' or")],
+)
+def test_options_of_an_assignment(option: str, value: object, advice: str) -> None:
+    carried = compose(["assignment=homogeneity"]).assignment.model_copy(update={option: value})
+    with pytest.raises(SettingError, match=rf"^assignment\.{option}={value}: .*{advice}"):
+        ASSIGNMENTS.read(carried)
+
+
+def test_all_assignments_have_a_file_of_settings() -> None:
+    assert {file.stem for file in (Path(conf.__file__).parent / "assignment").glob("*.yaml")} == set(ASSIGNMENTS.kinds)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import Crowd, events, three_parts
+from helpers import SHARED, Crowd, events, three_parts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_root import HOMES as HOMES_OF_TWO
 from small_root import Run
 
-from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.common.wire.parts import restrict
 
 START = three_parts([0.0, -3.0], [7.0], [1.0, 2.0, 8.0])  # whole numbers: what is added is exact
 COUNTS = st.lists(st.integers(0, 1000).map(float), min_size=2, max_size=2).filter(any)

@@ -5,14 +5,14 @@ from helpers import events, small_config
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.run.ledger import Ledger
-from fedphd.server.pruning_schedule import StructureSchedule, load_unet
+from fedphd.server.pruning_schedule import PruningSchedule, load_unet
 from fedphd.server.state import GlobalState
 
-SPARSE = ["structure=sparse_then_prune", "structure.sparse_rounds=3", "rounds=6", "structure.ratio=0.25"]
+SPARSE = ["pruning=sparse_then_prune", "pruning.sparse_rounds=3", "rounds=6", "pruning.ratio=0.25"]
 
 
-def schedule(ledger: Ledger, *overrides: str) -> StructureSchedule:
-    return StructureSchedule(small_config(*overrides), ledger)
+def schedule(ledger: Ledger, *overrides: str) -> PruningSchedule:
+    return PruningSchedule(small_config(*overrides), ledger)
 
 
 def state(committed: int, ema: bool = True) -> GlobalState:
@@ -24,8 +24,8 @@ def state(committed: int, ema: bool = True) -> GlobalState:
 @pytest.mark.parametrize(
     ("overrides", "phases"),
     [
-        (["structure=dense"], ["dense"] * 6),
-        (["structure=at_start"], ["pruned"] * 6),
+        (["pruning=none"], ["dense"] * 6),
+        (["pruning=at_start"], ["pruned"] * 6),
         (SPARSE, ["sparse"] * 3 + ["pruned"] * 3),
     ],
 )
@@ -33,9 +33,7 @@ def test_phases(ledger: Ledger, overrides: list[str], phases: list[str]) -> None
     assert [schedule(ledger, *overrides).phase(root_round) for root_round in range(1, 7)] == phases
 
 
-@pytest.mark.parametrize(
-    ("overrides", "moment"), [(["structure=dense"], None), (["structure=at_start"], 0), (SPARSE, 3)]
-)
+@pytest.mark.parametrize(("overrides", "moment"), [(["pruning=none"], None), (["pruning=at_start"], 0), (SPARSE, 3)])
 def test_the_model_is_pruned_once_at_its_moment(ledger: Ledger, overrides: list[str], moment: int | None) -> None:
     for committed in range(6):
         now = state(committed)

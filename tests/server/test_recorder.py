@@ -16,7 +16,7 @@ from fedphd.common.wire.links import Reference
 from fedphd.common.wire.messages import Drawing
 from fedphd.common.wire.traffic import Traffic
 from fedphd.server import checkpoint
-from fedphd.server.pruning_schedule import StructureSchedule
+from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.recorder import Recorder
 from fedphd.server.state import GlobalState, RoundSummary
 
@@ -32,7 +32,7 @@ class Site:
         self.folder, self.ledger = folder, Ledger(folder / "ledger.jsonl")
         self.state = GlobalState(committed, START)
         self.asked: list[tuple[int, int]] = []
-        schedule = StructureSchedule(self.config, self.ledger)
+        schedule = PruningSchedule(self.config, self.ledger)
         self.recorder = Recorder(self.config, self.state, schedule, self.ledger, folder, self.drawings)
 
     def drawings(self, images: int) -> Iterator[Drawing]:

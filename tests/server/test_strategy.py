@@ -116,9 +116,7 @@ def test_clients_are_told_that_a_round_is_sparse(tmp_path: Path) -> None:
 
     clients = crowd()
     clients.replies = {0: note}
-    Run(
-        tmp_path, HOMES, "structure=sparse_then_prune", "structure.sparse_rounds=3", "rounds=5", clients=clients
-    ).rounds(2)
+    Run(tmp_path, HOMES, "pruning=sparse_then_prune", "pruning.sparse_rounds=3", "rounds=5", clients=clients).rounds(2)
     assert phases == [True, True]
 
 

@@ -71,7 +71,7 @@ def test_an_edge_whose_answer_cannot_be_used_still_has_what_it_was_sent(tmp_path
 
 
 def test_a_pruning_is_a_first_contact(tmp_path: Path) -> None:
-    overrides = ["exchange=udec", "structure=sparse_then_prune", "structure.sparse_rounds=1", "rounds=3"]
+    overrides = ["exchange=udec", "pruning=sparse_then_prune", "pruning.sparse_rounds=1", "rounds=3"]
     start = pack(build_unet(small_config().model, 0).state_dict())
     run = Run(tmp_path, HOMES, *overrides, start=start, clients=Crowd(crowd().counts, [0.01] * 4))
     run.rounds(1)
@@ -82,7 +82,7 @@ def test_a_pruning_is_a_first_contact(tmp_path: Path) -> None:
 
 
 def test_those_who_keep_nothing_are_not_told_of_a_pruning(tmp_path: Path) -> None:
-    overrides = ["structure=sparse_then_prune", "structure.sparse_rounds=1", "rounds=3"]
+    overrides = ["pruning=sparse_then_prune", "pruning.sparse_rounds=1", "rounds=3"]
     start = pack(build_unet(small_config().model, 0).state_dict())
     run = Run(tmp_path, HOMES, *overrides, start=start, clients=Crowd(crowd().counts, [0.01] * 4))
     run.rounds(1)

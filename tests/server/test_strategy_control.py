@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import RecordDict
-from helpers import Crowd, events, exact, packed, small_config, three_parts
+from helpers import SHARED, Crowd, events, exact, packed, small_config, three_parts
 from small_root import HOMES, Run, crowd, lane
 
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.pruning import prune_like
 from fedphd.common.training.seeding import numpy_rng
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages import ClientUpdate, EdgeUpdate, TrainOrder
-from fedphd.common.wire.parts import SHARED, restrict
+from fedphd.common.wire.parts import restrict
 from fedphd.server.assignment import final_rounds
 from fedphd.server.pruning_schedule import load_unet
 
@@ -163,7 +163,7 @@ def test_c_is_of_what_travels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["full", "udec"])
 def test_c_is_pruned_with_the_model(tmp_path: Path, kind: str) -> None:
     start = pack(build_unet(small_config().model, 0).state_dict())
-    overrides = [f"exchange={kind}", "structure=sparse_then_prune", "structure.sparse_rounds=1", "rounds=3"]
+    overrides = [f"exchange={kind}", "pruning=sparse_then_prune", "pruning.sparse_rounds=1", "rounds=3"]
     clients = Crowd(crowd().counts, [0.25] * 4)
     run = Run(tmp_path, HOMES, SCAFFOLD, *overrides, start=start, clients=clients)
     shared = restrict(start.structure, SHARED[kind])

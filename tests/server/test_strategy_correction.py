@@ -89,7 +89,7 @@ def test_a_method_without_correction(tmp_path: Path) -> None:
 
 
 def test_a_pruned_model_is_fine_tuned_as_well(tmp_path: Path) -> None:
-    overrides = ["structure=sparse_then_prune", "structure.sparse_rounds=1", "rounds=3"]
+    overrides = ["pruning=sparse_then_prune", "pruning.sparse_rounds=1", "rounds=3"]
     run = run_of(tmp_path, *EACH, *overrides)
     run.rounds(2)
     assert corrected_rounds(run) == [1, 2]

@@ -12,7 +12,7 @@ from small_root import HOMES, START, Forge, Run, crowd, lane
 from fedphd.common.averaging.quorum import QuorumError
 from fedphd.common.flower.delivery import deliver
 from fedphd.common.network.packing import PackedModel
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages import ClientUpdate, EdgeUpdate, TrainOrder
 from fedphd.server.state import GlobalState
 

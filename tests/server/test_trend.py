@@ -3,8 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedphd.common.config import CorrectionConfig
-from fedphd.server.correction.schedule import due
-from fedphd.server.correction.trend import learning_is_slow
+from fedphd.common.config.correction import CORRECTIONS, learning_is_slow
 
 
 @pytest.mark.parametrize(
@@ -41,17 +40,24 @@ def test_unit_of_the_loss_does_not_matter(losses: list[float], window: int, thre
     assert learning_is_slow(scaled, window, threshold) == learning_is_slow(losses, window, threshold)
 
 
+TUNING = {"local_epochs": 1, "images": 1, "chunk": 1, "steps": 1, "batch_size": 1, "lr": 1e-4}
+
+
+def correction(kind: str, **options: object) -> CorrectionConfig:
+    return CORRECTIONS.read({"kind": kind, **options})
+
+
 def rounds_corrected(config: CorrectionConfig, losses: list[float | None]) -> list[int]:
     """Commit a round for each loss, and note after which rounds the model is corrected."""
     rounds: list[int] = []
     for root_round in range(1, len(losses) + 1):
-        if due(config, losses[:root_round], rounds[-1] if rounds else None):
+        if config.due(losses[:root_round], rounds[-1] if rounds else None):
             rounds.append(root_round)
     return rounds
 
 
 def test_once_corrects_at_the_first_slow_round_and_never_again() -> None:
-    config = CorrectionConfig(kind="once", window=2, threshold=0.1)
+    config = correction("once", **TUNING, window=2, threshold=0.1)
     # Means of the two windows after round 4: 1.2 -> 0.6; 5: 0.9 -> 0.45; 6: 0.6 -> 0.5, a fall of 17 %; 7: 0.45 -> 0.5;
     # 8: 0.5 -> 0.5; 9: 0.5 -> 0.35; 10: 0.5 -> 0.2; 11: 0.35 -> 0.2; 12: 0.2 -> 0.2.
     losses = [1.4, 1.0, 0.8, 0.4, 0.5, 0.5, 0.5, 0.5, 0.2, 0.2, 0.2, 0.2]
@@ -61,11 +67,11 @@ def test_once_corrects_at_the_first_slow_round_and_never_again() -> None:
 
 
 def test_once_does_nothing_while_learning_goes_on() -> None:
-    config = CorrectionConfig(kind="once", window=1, threshold=0.25)
+    config = correction("once", **TUNING, window=1, threshold=0.25)
     assert rounds_corrected(config, [1.0, 0.5, 0.25, 0.125, 0.0625]) == []
 
 
 def test_each_round_and_none() -> None:
     losses: list[float | None] = [1.0, None, 0.1]
-    assert rounds_corrected(CorrectionConfig(kind="each_round"), losses) == [1, 2, 3]
-    assert rounds_corrected(CorrectionConfig(kind="none"), losses) == []
+    assert rounds_corrected(correction("each_round", **TUNING), losses) == [1, 2, 3]
+    assert rounds_corrected(correction("none"), losses) == []

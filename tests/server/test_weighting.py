@@ -1,12 +1,12 @@
 import pytest
 from helpers import exact, packed
 
-from fedphd.common.config import WeightingConfig
+from fedphd.common.averaging.weighting import HomogeneityWeighting, SamplesWeighting, Weighting
 from fedphd.common.wire.messages import EdgeRound, EdgeUpdate
 from fedphd.server.weighting import root_weight
 
-BY_SAMPLES = WeightingConfig(kind="samples")
-BY_SCORE = WeightingConfig(kind="homogeneity", a=200.0)
+BY_SAMPLES = SamplesWeighting(kind="samples")
+BY_SCORE = HomogeneityWeighting(kind="homogeneity", a=200.0, b=0.0)
 
 
 def update(q: list[float], *samples: int) -> EdgeUpdate:
@@ -33,12 +33,12 @@ def test_homogeneity_takes_the_latest_edge_round_and_samples_take_all() -> None:
 
 
 def test_the_weight_is_cut_at_zero() -> None:
-    shifted = WeightingConfig(kind="homogeneity", a=200.0, b=-550.0)
+    shifted = HomogeneityWeighting(kind="homogeneity", a=200.0, b=-550.0)
     assert root_weight(shifted, update(UNIFORM, 100)) == 0.0
     assert root_weight(shifted, update(HALF, 300)) == 50.0
 
 
 @pytest.mark.parametrize("config", [BY_SAMPLES, BY_SCORE])
-def test_an_edge_at_which_nobody_trained_weighs_nothing(config: WeightingConfig) -> None:
+def test_an_edge_at_which_nobody_trained_weighs_nothing(config: Weighting) -> None:
     assert root_weight(config, update(UNIFORM, 0, 0)) == 0.0
     assert root_weight(config, update(UNIFORM)) == 0.0

@@ -20,11 +20,29 @@ With zstd, the bytes are one zstd frame that names its content's size, with noth
 
 FedDM-quant (Vora et al.) says in its public text neither how many bits it takes nor what shares a scale: all of this
 is our choice. An offset per channel beside the scale would cost as much again, for codes that compress worse.
+
+A codec is a class of `CODECS` in a file of its own; a new one is imported here, so that it is registered. The
+configuration holds them, so this package imports no torch: whole models are coded by coded.py.
 """
 
-from fedphd.common.wire.codec.coded import CodedModel, code, code_with_feedback
+from fedphd.common.wire.codec.base import CODECS, Codec, coded_bytes
+from fedphd.common.wire.codec.bfloat16 import BFloat16
 from fedphd.common.wire.codec.errors import CodecError
-from fedphd.common.wire.codec.layout import coded_bytes
+from fedphd.common.wire.codec.float16 import Float16
+from fedphd.common.wire.codec.float32 import Float32
+from fedphd.common.wire.codec.int4 import Int4
+from fedphd.common.wire.codec.int8 import Int8
 from fedphd.common.wire.codec.stype import read_stype
 
-__all__ = ["CodecError", "CodedModel", "code", "code_with_feedback", "coded_bytes", "read_stype"]
+__all__ = [
+    "CODECS",
+    "BFloat16",
+    "Codec",
+    "CodecError",
+    "Float16",
+    "Float32",
+    "Int4",
+    "Int8",
+    "coded_bytes",
+    "read_stype",
+]

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedphd.common.config.schema import CodecConfig
 from fedphd.common.network.packing import PackedModel, Vector
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.codec import floats, integers
+from fedphd.common.wire.codec.base import CODECS, Codec
 from fedphd.common.wire.codec.compression import compress, decompress
 from fedphd.common.wire.codec.errors import CodecError
-from fedphd.common.wire.codec.layout import FLOAT_BYTES, coded_bytes
 from fedphd.common.wire.codec.stype import stype_of
 
 
@@ -82,24 +80,23 @@ class CodedModel:
         return PackedModel(self.structure, vector)
 
     def _numbers(self) -> Vector:
-        size = coded_bytes(self.structure, self.kind)
+        codec = CODECS.find(self.kind)
+        size = codec.nbytes(self.structure)
         data = self.data if self.zstd is None else decompress(self.data, size)
         if len(data) != size:
             raise CodecError(f"{self.kind} data has {len(data)} bytes instead of {size}")
         payload = np.frombuffer(data, np.uint8)
-        if self.kind in FLOAT_BYTES:
-            return floats.decode(self.kind, payload)
-        return integers.decode(self.structure, self.kind, payload)
+        return codec.decode(self.structure, payload)
 
 
-def code(model: PackedModel, codec: CodecConfig, base: PackedModel | None = None) -> CodedModel:
+def code(model: PackedModel, codec: Codec, base: PackedModel | None = None) -> CodedModel:
     """Code a model, or its change since `base`; the same bytes for the same numbers (and release of zstd).
 
     Parameters
     ----------
     model : PackedModel
         What the receiver is to have.
-    codec : CodecConfig
+    codec : Codec
         Kind and compression; whether weights or a change are sent is told by `base` alone.
     base : PackedModel, optional
         What the receiver has, of the same structure: then the difference is coded, in float32.
@@ -115,7 +112,7 @@ def code(model: PackedModel, codec: CodecConfig, base: PackedModel | None = None
 
 
 def code_with_feedback(
-    model: PackedModel, codec: CodecConfig, base: PackedModel | None, residual: Vector | None
+    model: PackedModel, codec: Codec, base: PackedModel | None, residual: Vector | None
 ) -> tuple[CodedModel, Vector]:
     """Code a model, or its change, and what rounding took away from the messages before it.
 
@@ -159,14 +156,11 @@ def _to_send(model: PackedModel, base: PackedModel | None) -> Vector:
         return model.vector - base.vector
 
 
-def _coded(structure: Structure, codec: CodecConfig, change: bool, numbers: Vector) -> CodedModel:
+def _coded(structure: Structure, codec: Codec, change: bool, numbers: Vector) -> CodedModel:
     if not np.isfinite(numbers).all():
         what = "change" if change else "model"
         raise FloatingPointError(f"the {what} to be sent has numbers that are not finite: has the training diverged?")
-    if codec.kind in FLOAT_BYTES:
-        payload = floats.encode(codec.kind, numbers)
-    else:
-        payload = integers.encode(structure, codec.kind, numbers)
+    payload = codec.encode(structure, numbers)
     data = payload.tobytes() if codec.zstd is None else compress(payload, codec.zstd)
     return CodedModel(structure, codec.kind, codec.zstd, change, data)
 

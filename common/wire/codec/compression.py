@@ -2,8 +2,8 @@
 
 import zstandard
 
+from fedphd.common.wire.codec.base import Payload
 from fedphd.common.wire.codec.errors import CodecError
-from fedphd.common.wire.codec.layout import Payload
 
 
 def compress(payload: Payload, level: int) -> bytes:

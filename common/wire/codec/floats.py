@@ -1,55 +1,48 @@
-"""Numbers as float32, float16 or bfloat16, all rounded to nearest, ties to even.
+"""What the codecs of floating-point numbers have in common: numbers are rounded to nearest, ties to even.
 
 A number beyond the largest of its kind (65504 for float16) becomes that largest one, never infinite: one number that
 ran away does not end a run, and error feedback sends the rest with the next message.
 """
 
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
-import torch
 
-from fedphd.common.network.packing import Vector
+from fedphd.common.wire.codec.base import Codec, Payload, Vector
 from fedphd.common.wire.codec.errors import CodecError
-from fedphd.common.wire.codec.layout import Payload
 
-_LARGEST = {"float16": 65504.0, "bfloat16": 2.0**128 - 2.0**120}
-
-
-def encode(kind: str, vector: Vector) -> Payload:
-    """Encode finite float32 numbers, shape (n,); float32 itself is a view where the machine is little-endian."""
-    if kind == "float32":
-        payload: Payload = np.ascontiguousarray(vector, "<f4").view(np.uint8)
-        return payload
-    within = np.clip(vector, -_LARGEST[kind], _LARGEST[kind])
-    if kind == "float16":
-        # Not NumPy's cast, which takes seconds where a change's numbers are below float16's normal ones.
-        return torch.from_numpy(within).half().numpy().astype("<f2", copy=False).view(np.uint8)
-    # The upper half of a float32 is a bfloat16; what is added carries into it where the lower half rounds up. Torch's
-    # own cast may use an instruction of the processor that takes the smallest numbers for 0.
-    bits = within.view(np.uint32)
-    odd = (bits >> 16) & 1
-    bits += 0x7FFF
-    bits += odd
-    bits >>= 16
-    return bits.astype("<u2").view(np.uint8)
+if TYPE_CHECKING:
+    from fedphd.common.network.structure import Structure
 
 
-def decode(kind: str, payload: Payload) -> Vector:
-    """Decode numbers, shape (n,); float32 as a view.
+class FloatCodec(Codec):
+    """A codec by which every number has the same number of bytes.
 
-    Raises
-    ------
-    CodecError
-        If a number is not finite.
+    Attributes
+    ----------
+    width : int
+        Bytes of one number.
     """
-    vector: Vector
-    if kind == "float32":
-        vector = payload.view("<f4").astype(np.float32, copy=False)
-    elif kind == "float16":
-        vector = torch.from_numpy(payload.view("<f2").astype(np.float16)).float().numpy()
-    else:
-        bits = payload.view("<u2").astype(np.uint32)
-        bits <<= 16
-        vector = bits.view(np.float32)
-    if not np.isfinite(vector).all():
-        raise CodecError(f"{kind} data has numbers that are not finite")
-    return vector
+
+    width: ClassVar[int]
+
+    @classmethod
+    def nbytes(cls, structure: Structure) -> int:
+        """Count the bytes of all numbers."""
+        return cls.width * structure.size
+
+    @classmethod
+    def decode(cls, _structure: Structure, payload: Payload) -> Vector:
+        """Decode numbers, and check that they are finite."""
+        vector = cls.widen(payload)
+        if not np.isfinite(vector).all():
+            raise CodecError(f"{cls.__name__.lower()} data has numbers that are not finite")
+        return vector
+
+    @classmethod
+    @abstractmethod
+    def widen(cls, payload: Payload) -> Vector:
+        """Make float32 numbers of what was sent."""

@@ -1,19 +1,14 @@
-"""Where each tensor lies in the coded bytes, from the shapes alone."""
+"""Where each tensor lies in the bytes of the integer codecs, from the shapes alone."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fedphd.common.network.structure import Shape, Structure
-
-FLOAT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}  # of one number
-INTEGER_BITS = {"int8": 8, "int4": 4}  # of one code
-KINDS = (*FLOAT_BYTES, *INTEGER_BITS)
-
-Payload = NDArray[np.uint8]  # the coded bytes, before compression
+if TYPE_CHECKING:
+    from fedphd.common.network.structure import Shape, Structure
 
 
 @dataclass(frozen=True)
@@ -57,22 +52,6 @@ def section_sizes(structure: Structure) -> tuple[int, int, int]:
     """Count the scales, the numbers that stay float32, and the codes of an integer payload."""
     codes = sum(prod(shape) for _, shape in structure.tensors if _channels(shape))
     return sum(_channels(shape) for _, shape in structure.tensors), structure.size - codes, codes
-
-
-def coded_bytes(structure: Structure, kind: str) -> int:
-    """Count the bytes that tensors of these shapes take, without zstd; never more than as float32.
-
-    Parameters
-    ----------
-    structure : Structure
-        Of what is sent.
-    kind : str
-        float32, float16, bfloat16, int8 or int4.
-    """
-    if kind in FLOAT_BYTES:
-        return FLOAT_BYTES[kind] * structure.size
-    scales, exact, codes = section_sizes(structure)
-    return 4 * (scales + exact) + (codes * INTEGER_BITS[kind] + 7) // 8
 
 
 def _channels(shape: Shape) -> int:

@@ -2,16 +2,13 @@
 
 from reprlib import repr as shortened
 
+from fedphd.common.wire.codec.base import CODECS
 from fedphd.common.wire.codec.errors import CodecError
-from fedphd.common.wire.codec.layout import KINDS
 
 
 def stype_of(kind: str, compressed: bool) -> str:
     """Name the serialisation type, e.g. ``fedphd.int8`` or ``fedphd.int4+zstd``."""
     return f"fedphd.{kind}+zstd" if compressed else f"fedphd.{kind}"
-
-
-_TYPES = {stype_of(kind, compressed): (kind, compressed) for kind in KINDS for compressed in (False, True)}
 
 
 def read_stype(stype: str) -> tuple[str, bool]:
@@ -22,6 +19,7 @@ def read_stype(stype: str) -> tuple[str, bool]:
     CodecError
         If there is no such serialisation type.
     """
-    if stype not in _TYPES:
-        raise CodecError(f"unknown serialisation type {shortened(stype)}; known are {', '.join(_TYPES)}")
-    return _TYPES[stype]
+    known = {stype_of(kind, compressed): (kind, compressed) for kind in CODECS.kinds for compressed in (False, True)}
+    if stype not in known:
+        raise CodecError(f"unknown serialisation type {shortened(stype)}; known are {', '.join(known)}")
+    return known[stype]

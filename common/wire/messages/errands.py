@@ -14,7 +14,7 @@ from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.run.events import Event
 from fedphd.common.run.forwarding import write_events
 from fedphd.common.wire import records
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages.events import read_events
 from fedphd.common.wire.messages.models import MODEL, STRUCTURE, read_download, read_lineage, write_download

@@ -8,7 +8,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire import records
-from fedphd.common.wire.codec import CodecError, CodedModel, read_stype
+from fedphd.common.wire.codec import CodecError, read_stype
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 from fedphd.common.wire.records import MessageError

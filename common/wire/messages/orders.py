@@ -10,7 +10,7 @@ from flwr.app import ConfigRecord, RecordDict
 from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire import records
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages.models import (
     CONTROL,

@@ -11,7 +11,7 @@ from fedphd.common.network.structure import Structure
 from fedphd.common.run.events import Event
 from fedphd.common.run.forwarding import write_events
 from fedphd.common.wire import records
-from fedphd.common.wire.codec import CodedModel
+from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages.events import read_events
 from fedphd.common.wire.messages.models import CONTROL, MODEL, STRUCTURE, read_upload, write_upload
 from fedphd.common.wire.records import MessageError

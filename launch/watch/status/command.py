@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from rich.console import Console
 
+from fedphd.common.config.runtime import Deployment
 from fedphd.common.errors import SettingError
 from fedphd.common.run.run_folder import CONFIG, DEPLOYMENT_FACTS, LEDGER, RunFolder
 from fedphd.launch.deploy.keys import CA, ROOT
@@ -100,10 +101,11 @@ def _superlinks(given: Namespace, run_dir: Path | None) -> list[SuperLink]:
     if (run_dir / DEPLOYMENT_FACTS).exists():
         return _of_facts(run_dir / DEPLOYMENT_FACTS, given.tier)
     config = read_config(run_dir)
-    if config is None or config.runtime.superlink is None or given.tier not in (None, ROOT):
+    runtime = None if config is None else config.runtime
+    if not isinstance(runtime, Deployment) or runtime.superlink is None or given.tier not in (None, ROOT):
         return []
-    certificates = None if config.runtime.insecure else config.runtime.root_certificates
-    return [SuperLink(ROOT, config.runtime.superlink, certificates, _names(given.nodes))]
+    certificates = runtime.root_certificates if runtime.secure else None
+    return [SuperLink(ROOT, runtime.superlink, certificates, _names(given.nodes))]
 
 
 def _of_facts(file: Path, tier: str | None) -> list[SuperLink]:

@@ -1,0 +1,20 @@
+"""Every client at its first home, always."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fedphd.common.averaging.homogeneity import LabelState
+from fedphd.server.assignment.base import ASSIGNMENTS, AssignmentRule
+from fedphd.server.registry import Registry
+
+
+@ASSIGNMENTS.register("fixed")
+class FixedAssignment(AssignmentRule):
+    """Every client at its first home."""
+
+    def choose(
+        self, client: str, registry: Registry, _states: Mapping[str, LabelState], _rng: np.random.Generator
+    ) -> str:
+        """Give the first home."""
+        return registry.homes[client][0]

@@ -1,0 +1,90 @@
+"""What each setting affects: all settings of the schema and of every registered choice, against the facts."""
+
+from fedphd.common.choices import Affects
+from fedphd.common.config import affects, compose, decides, leaves
+from fedphd.common.config.identity import settings
+from fedphd.launch.compare.settings import settings_of
+from fedphd.server.assignment import ASSIGNMENTS
+
+SETTINGS = list(settings())
+OUTLETS = {
+    *("checkpoint.every", "checkpoint.keep", "checkpoint.resume"),
+    *("resources.client_cpus", "resources.client_memory", "tracking.tensorboard"),
+}
+PLACES = {
+    *("data.root", "data.download", "evaluation.inception_weights"),
+    *("runtime._target_", "runtime.superlink", "runtime.root_certificates", "runtime.insecure"),
+    *("runtime.parallel_clients", "runtime.gpus_per_client", "evaluation.batch_size", "evaluation.grid_images"),
+}
+COURSE = {
+    *("runtime.name", "runtime.device", "evaluation.every"),
+    *("topology.quorum", "topology.round_timeout", "topology.rejoin_timeout"),
+}
+MEASURE = {
+    *("evaluation.extractor", "evaluation.images", "evaluation.real_images", "evaluation.classifier_epochs"),
+}
+IMAGES = {"data.kind", "data.path", "data.size", "data.limit", "data.holdout"}  # trained on, and measured with
+# A setting of no list above: another value makes another model.
+OTHERS = {
+    "seed": "what is drawn",
+    "rounds": "unless the learning rate is constant, as resume says",
+    "pruning.sparse_rounds": "of one choice",
+    "correction.window": "of one choice",
+    "codec.access.up.zstd": "an option of every choice",
+    "weighting.root.a": "of one choice",
+    "partition.alpha": "of one choice",
+    "exchange.kind": "a choice itself",
+    "assignment.kind": "carried to the root",
+    "training.precision": "rounds differently",
+}
+
+
+def found(*what: Affects) -> set[str]:
+    return {key for key in SETTINGS if affects(key) == set(what)}
+
+
+def test_each_setting_affects_what_it_should() -> None:
+    assert found(Affects.NOTHING) == OUTLETS | PLACES
+    assert found(Affects.COURSE) == COURSE
+    assert found(Affects.MEASUREMENT) == MEASURE
+    assert found(Affects.MODEL, Affects.MEASUREMENT) == IMAGES
+    assert set(OTHERS) <= found(Affects.MODEL)
+    assert set(SETTINGS) == found(Affects.MODEL) | IMAGES | MEASURE | COURSE | OUTLETS | PLACES
+
+
+def test_all_settings_of_a_composed_run_are_known() -> None:
+    """... but what a network is made of, and what an assignment has, which others read."""
+    composed = {key for key, _ in leaves(compose(["method=fedphd"]).model_dump(by_alias=True))}
+    free = {key for key in composed if key.startswith(("model.", "assignment."))}
+    assert composed - free <= set(SETTINGS)
+    assert all(affects(key) == {Affects.MODEL} for key in free)
+
+
+def test_what_a_resumed_run_may_change() -> None:
+    config = compose(["training.schedule=constant"])
+    free = {key for key in SETTINGS if not decides(key, config)}
+    assert free == {"rounds"} | OUTLETS | PLACES | COURSE | MEASURE
+    assert decides("rounds", compose(["training.schedule=linear"]))
+
+
+def test_what_does_not_tell_experiments_apart() -> None:
+    tree: dict[str, dict[str, object] | object] = {}
+    for key in SETTINGS:
+        *groups, name = key.split(".")
+        place = tree
+        for group in groups:
+            place = place.setdefault(group, {})  # type: ignore[assignment]
+        place[name] = "some"
+    assert set(SETTINGS) - set(settings_of(tree)) == {"seed"} | OUTLETS | PLACES
+
+
+def test_a_setting_of_another_version_is_taken_to_decide_the_model() -> None:
+    assert affects("structure.ratio") == affects("pruning.more") == {Affects.MODEL}
+    assert affects("runtime.more") == {Affects.NOTHING}
+
+
+def test_what_is_carried_to_the_root_affects_the_model() -> None:
+    """The configuration cannot see what the root's classes say, and so they must say nothing else."""
+    for rule in ASSIGNMENTS.classes:
+        notes = {note for field in rule.model_fields.values() for note in field.metadata if isinstance(note, Affects)}
+        assert (rule.affects, notes) == (Affects.MODEL, set())
