@@ -1,0 +1,153 @@
+"""What README, ARCHITECTURE, CONTRIBUTING, CHANGELOG and docs/ say of links, paths and settings is true."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+PAGES = sorted(str(page.relative_to(ROOT)) for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
+ROOMS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`([^`]+)`")
+SETTING = re.compile(r"(?<![\w./+-])\+{0,2}([a-z_]+(?:\.[a-z_]+)*)=([^\s'\"`)]*)")
+NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
+CHOICE = re.compile(r"[a-z][a-z0-9_]*")
+FILES = (".safetensors", ".json", ".jsonl", ".yaml", ".html", ".log", ".env", ".txt", ".db", ".svg")
+HISTORY = {"CHANGELOG.md"}  # also tells of names that are gone
+MINE = "my_"  # begins the names of choices that a page invents
+MADE = {"build", "dist", "runs"}  # folders that are in no commit
+PLACEHOLDERS = {"group", "group.key", "status"}  # the last one is systemd's
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text()
+
+
+def code(page: str) -> Iterator[str]:
+    """Yield the code of a page: blocks but diagrams, and spans."""
+    yield from (block for kind, block in BLOCK.findall(text(page)) if kind != "mermaid")
+    yield from (" ".join(span.split()) for span in SPAN.findall(prose(page)))
+
+
+def prose(page: str) -> str:
+    return BLOCK.sub("", text(page))
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def names_of(tree: object, above: str) -> Iterator[str]:
+    """Yield the dotted names of a tree of settings, of its branches too."""
+    yield above
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from names_of(value, f"{above}.{key}")
+
+
+@cache
+def groups() -> dict[str, set[str]]:
+    """List the choices of each group."""
+    folders = (path for path in CONF.iterdir() if path.is_dir() and not path.name.startswith("_"))
+    return {folder.name: {file.stem for file in folder.glob("*.yaml")} for folder in folders}
+
+
+@cache
+def settings() -> set[str]:
+    """List all settings: those of `config.yaml`, and of every choice of a group."""
+    top = yaml.safe_load((CONF / "config.yaml").read_text())
+    known = {name for key, value in top.items() for name in names_of(value, key)} - {"defaults"}
+    for group, choices in groups().items():
+        for choice in choices if group not in ("experiment", "method") else ():
+            known |= set(names_of(yaml.safe_load((CONF / group / f"{choice}.yaml").read_text()), group))
+    return known | {"method"}
+
+
+def test_the_readme_can_be_read_in_one_go() -> None:
+    assert len(text("README.md").split()) <= 1000
+
+
+def test_the_tree_in_the_readme_is_the_repository() -> None:
+    [tree] = [block for kind, block in BLOCK.findall(text("README.md")) if kind == "text"]
+    shown, top = set(), ""
+    for line in tree.splitlines():
+        folder = line.split()[0].rstrip("/")
+        top = top if line.startswith(" ") else folder
+        shown.add(f"{top}/{folder}" if line.startswith(" ") else folder)
+    packages = {file.parent.relative_to(ROOT) for file in ROOT.glob("*/*/__init__.py")}
+    inside = {str(path) for path in packages if path.parts[0] in ("common", "launch")}
+    assert {name for name in ROOMS - MADE if not name.endswith(".egg-info")} | inside == shown
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_pictures_are_there(page: str) -> None:
+    broken = []
+    for target in (first or second for first, second in LINK.findall(prose(page))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in HISTORY])
+def test_paths_are_there(page: str) -> None:
+    """A path of the repository begins with one of its folders; ``<name>`` stands for any."""
+    spans = {word for span in SPAN.findall(prose(page)) for word in span.split()}
+    paths = {word.rstrip(",:;") for word in spans if "/" in word and word.split("/")[0] in ROOMS}
+    patterns = {path: re.sub(r"<[^>]+>", "*", path.split("::")[0]).rstrip("/") for path in paths}
+    assert {path for path, pattern in patterns.items() if not any(ROOT.glob(pattern))} == set()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in HISTORY])
+def test_choices_are_there(page: str) -> None:
+    unknown = set()
+    for key, value in (found for words in code(page) for found in SETTING.findall(words)):
+        chosen = {choice for choice in value.split(",") if CHOICE.fullmatch(choice) and not choice.startswith(MINE)}
+        unknown |= {f"{key}={choice}" for choice in chosen - groups().get(key, chosen) - {"null"}}
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in HISTORY])
+def test_what_is_set_is_a_group_or_a_setting(page: str) -> None:
+    """In a span that sets one thing, and after the command."""
+    spans = [words for words in code(page) if SETTING.fullmatch(words)]
+    commands = [line for words in code(page) for line in words.splitlines() if re.match(r"(\S+/)?fedphd ", line)]
+    given = {key for words in spans + commands for key, _ in SETTING.findall(re.sub(r"--host \S+", "", words))}
+    assert given - set(groups()) - settings() - PLACEHOLDERS == set()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in HISTORY])
+def test_settings_are_there(page: str) -> None:
+    """A dotted name is a setting if it begins with a group or a key of `config.yaml`."""
+    given = {key for words in code(page) for key, _ in SETTING.findall(words)}
+    named = {name.rstrip(".") for words in code(page) for name in words.split() if NAME.fullmatch(name)}
+    first = {name.split(".")[0] for name in settings()}
+    claimed = {name for name in given | named if name.split(".")[0] in first and not name.endswith(FILES)}
+    assert {name for name in claimed if name not in settings()} == set()
+
+
+def test_each_decision_has_the_next_number_and_is_listed() -> None:
+    records = sorted(file.name for file in (ROOT / "docs/decisions").glob("[0-9]*.md"))
+    assert [name[:4] for name in records] == [f"{number:04d}" for number in range(1, len(records) + 1)]
+    assert [name for name in records if f"]({name})" not in text("docs/decisions/README.md")] == []
+
+
+def test_settings_lists_all_choices_of_each_group() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text("docs/settings.md"), re.MULTILINE)
+    listed = {group: {name for name in SPAN.findall(cell) if CHOICE.fullmatch(name)} for group, cell in rows}
+    assert listed | {"method": groups()["method"]} == groups()
+
+
+def test_methods_lists_all_methods() -> None:
+    listed = set(re.findall(r"^\| `(\w+)` \|", text("docs/methods.md").split("## Parts")[0], re.MULTILINE))
+    assert listed == groups()["method"]
