@@ -22,11 +22,13 @@ FILES = (".safetensors", ".json", ".jsonl", ".yaml", ".html", ".log", ".env", ".
 HISTORY = {"CHANGELOG.md"}  # also tells of names that are gone
 MINE = "my_"  # begins the names of choices that a page invents
 MADE = {"build", "dist", "runs"}  # folders that are in no commit
+MADE_OF_RUNS = re.compile(r"<!-- Made by `fedphd compare`.*?<!-- End of what", re.DOTALL)
 PLACEHOLDERS = {"group", "group.key", "status"}  # the last one is systemd's
 
 
 def text(page: str) -> str:
-    return (ROOT / page).read_text()
+    """Read a page, but for what `fedphd compare` made of runs, whose settings have the names of their time."""
+    return MADE_OF_RUNS.sub("", (ROOT / page).read_text())
 
 
 def code(page: str) -> Iterator[str]:
