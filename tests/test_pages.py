@@ -21,6 +21,8 @@ CHOICE = re.compile(r"[a-z][a-z0-9_]*")
 FILES = (".safetensors", ".json", ".jsonl", ".yaml", ".html", ".log", ".env", ".txt", ".db", ".svg")
 HISTORY = {"CHANGELOG.md"}  # also tells of names that are gone
 MINE = "my_"  # begins the names of choices that a page invents
+PRODUCT = ("client", "common", "edge", "launch", "server")
+FLOWERS = {"flwr run", "Exit Code: 305"}  # said by Flower
 MADE = {"build", "dist", "runs"}  # folders that are in no commit
 MADE_OF_RUNS = re.compile(r"<!-- Made by `fedphd compare`.*?<!-- End of what", re.DOTALL)
 PLACEHOLDERS = {"group", "group.key", "status"}  # the last one is systemd's
@@ -153,3 +155,12 @@ def test_settings_lists_all_choices_of_each_group() -> None:
 def test_methods_lists_all_methods() -> None:
     listed = set(re.findall(r"^\| `(\w+)` \|", text("docs/methods.md").split("## Parts")[0], re.MULTILINE))
     assert listed == groups()["method"]
+
+
+def test_troubleshooting_quotes_what_the_code_says() -> None:
+    """``...`` stands for what differs from case to case."""
+    said = "".join(file.read_text() for room in PRODUCT for file in (ROOT / room).rglob("*.py"))
+    cells = re.findall(r"^\| (.*?) \|", text("docs/troubleshooting.md"), re.MULTILINE)
+    quoted = [span for cell in cells for span in SPAN.findall(cell) if " " in span and span not in FLOWERS]
+    pieces = {piece.strip(" ()=") for span in quoted for piece in span.split("...")} - {""}
+    assert len(quoted) > 5 and {piece for piece in pieces if piece not in said} == set()
