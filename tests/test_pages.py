@@ -15,12 +15,13 @@ ROOMS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name
 LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`]+)`")
-SETTING = re.compile(r"(?<![\w./+-])\+{0,2}([a-z_]+(?:\.[a-z_]+)*)=([^\s'\"`)]*)")
+SETTING = re.compile(r"(?<![\w./+-])\+{0,2}([a-z_]+(?:[./][a-z_]+)*)=([^\s'\"`)]*)")
 NAME = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
 CHOICE = re.compile(r"[a-z][a-z0-9_]*")
 FILES = (".safetensors", ".json", ".jsonl", ".yaml", ".html", ".log", ".env", ".txt", ".db", ".svg")
 HISTORY = {"CHANGELOG.md"}  # also tells of names that are gone
-MINE = "my_"  # begins the names of choices that a page invents
+MINE = re.compile(r"mine|my_\w+")  # choices that a page invents
+PACKAGE = re.compile(r"^# @package ([\w.]+)$", re.MULTILINE)
 PRODUCT = ("client", "common", "edge", "launch", "server")
 FLOWERS = {"flwr run", "Exit Code: 305"}  # said by Flower
 MADE = {"build", "dist", "runs"}  # folders that are in no commit
@@ -58,9 +59,11 @@ def names_of(tree: object, above: str) -> Iterator[str]:
 
 @cache
 def groups() -> dict[str, set[str]]:
-    """List the choices of each group."""
-    folders = (path for path in CONF.iterdir() if path.is_dir() and not path.name.startswith("_"))
-    return {folder.name: {file.stem for file in folder.glob("*.yaml")} for folder in folders}
+    """List the choices of each group, also of those within another."""
+    found: dict[str, set[str]] = {}
+    for file in CONF.glob("*/**/*.yaml"):
+        found.setdefault(str(file.parent.relative_to(CONF)), set()).add(file.stem)
+    return found
 
 
 @cache
@@ -69,8 +72,10 @@ def settings() -> set[str]:
     top = yaml.safe_load((CONF / "config.yaml").read_text())
     known = {name for key, value in top.items() for name in names_of(value, key)} - {"defaults"}
     for group, choices in groups().items():
-        for choice in choices if group not in ("experiment", "method") else ():
-            known |= set(names_of(yaml.safe_load((CONF / group / f"{choice}.yaml").read_text()), group))
+        for content in ((CONF / group / f"{choice}.yaml").read_text() for choice in choices):
+            package = PACKAGE.search(content)
+            above = package[1] if package else group
+            known |= set(names_of(yaml.safe_load(content), above)) if above != "_global_" else set()
     return known | {"method"}
 
 
@@ -116,7 +121,8 @@ def test_paths_are_there(page: str) -> None:
 def test_choices_are_there(page: str) -> None:
     unknown = set()
     for key, value in (found for words in code(page) for found in SETTING.findall(words)):
-        chosen = {choice for choice in value.split(",") if CHOICE.fullmatch(choice) and not choice.startswith(MINE)}
+        chosen = {choice for choice in value.strip("[]").split(",") if CHOICE.fullmatch(choice)}
+        chosen = {choice for choice in chosen if not MINE.fullmatch(choice)}
         unknown |= {f"{key}={choice}" for choice in chosen - groups().get(key, chosen) - {"null"}}
     assert unknown == set()
 
@@ -149,7 +155,8 @@ def test_each_decision_has_the_next_number_and_is_listed() -> None:
 def test_settings_lists_all_choices_of_each_group() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text("docs/settings.md"), re.MULTILINE)
     listed = {group: {name for name in SPAN.findall(cell) if CHOICE.fullmatch(name)} for group, cell in rows}
-    assert listed | {"method": groups()["method"]} == groups()
+    inner = {group for group in groups() if "/" in group}
+    assert listed | {group: groups()[group] for group in {"method"} | inner} == groups()
 
 
 def test_methods_lists_all_methods() -> None:
@@ -164,3 +171,10 @@ def test_troubleshooting_quotes_what_the_code_says() -> None:
     quoted = [span for cell in cells for span in SPAN.findall(cell) if " " in span and span not in FLOWERS]
     pieces = {piece.strip(" ()=") for span in quoted for piece in span.split("...")} - {""}
     assert len(quoted) > 5 and {piece for piece in pieces if piece not in said} == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_sub_commands_are_there(page: str) -> None:
+    known = {file.stem for file in (ROOT / "launch/commands").glob("*.py")}
+    words = " \n".join(code(page))
+    assert set(re.findall(r"(?<![\w.-])fedphd ([a-z]+)(?= |\n|$)", words)) - known == set()
