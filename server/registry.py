@@ -86,7 +86,7 @@ def register(grid: Grid, topology: TopologyConfig, ledger: Ledger) -> Registry:
         ledger.take_forwarded(edge, call.answers[edge].events)
         for profile in call.answers[edge].profiles:
             if profiles.setdefault(profile.client, profile) != profile:
-                raise RegistrationError(f"{profile.client} told {edge} something else than its other edges")
+                raise RegistrationError(f"{profile.client} told {edge} something else than it told its other edges")
             seen.setdefault(profile.client, []).append(edge)
     if len({tuple(profile.classes) for profile in profiles.values()}) > 1:
         raise RegistrationError("the clients do not have the same classes")

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import (
     ConfigDict,
+    Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -126,7 +127,7 @@ class Config(Section):
     evaluation: EvaluationConfig
     privacy: PrivacyConfig
     checkpoint: CheckpointConfig
-    tracking: dict[str, TrackerConfig] = {}  # by names of the user's choice
+    tracking: dict[str, TrackerConfig] = Field(default_factory=dict)  # by names of the user's choice
     runtime: Annotated[RuntimeConfig, RUNTIMES.at("runtime")]
     resources: ResourcesConfig
 

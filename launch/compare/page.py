@@ -35,7 +35,7 @@ def write_page(comparison: Comparison, path: Path, title: str) -> None:
         If `path` cannot be a page's name, or there is a file that is no such page.
     """
     if path.suffix != ".md":
-        raise SettingError("--output", path, "is to be a Markdown page; use a name that ends with .md")
+        raise SettingError("--output", path, "must be a Markdown page; use a name that ends with .md")
     before, after = _surroundings(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = path.with_suffix(".svg")

@@ -63,7 +63,7 @@ class Follower:
                 status = _status(control, run_id)
                 told = asked if status else told
                 if asked - told > SILENT:
-                    raise RunLostError(f"the SuperLink has told nothing of the run for {SILENT:.0f} s")
+                    raise RunLostError(f"the SuperLink has said nothing of the run for {SILENT:.0f} s")
                 if status.startswith(ENDED):
                     ending = self._ending()  # it may have been written while Flower was asked
                     if ending is None:

@@ -416,7 +416,7 @@ def test_page_does_not_take_another_file(comparison: Comparison, tmp_path: Path)
     readme.write_text("mine\n")
     with pytest.raises(SettingError, match="exists and is not a page of `fedphd compare`"):
         write_page(comparison, readme, "")
-    with pytest.raises(SettingError, match=r"--output=.*page.svg: is to be a Markdown page"):
+    with pytest.raises(SettingError, match=r"--output=.*page.svg: must be a Markdown page"):
         write_page(comparison, tmp_path / "page.svg", "")
     assert [file.name for file in tmp_path.iterdir()] == ["README.md"]
     assert readme.read_text() == "mine\n"
