@@ -182,7 +182,7 @@ def test_assignments_are_checked(value: object, key: str) -> None:
 
 def test_events_of_edges_are_checked() -> None:
     for kind, name in (("roster", "roster"), ("edge update", "report"), ("gathered", "gathered")):
-        hostile = json.dumps([EVENTS[0] | {"event": "commit"}])
+        hostile = json.dumps([{"time": 1.5, "event": "commit", **EVENTS[0].facts}])
         assert "events cannot be read" in refused(kind, with_entry(kind, name, "events", hostile))
 
 
