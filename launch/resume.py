@@ -51,7 +51,7 @@ def _before(file: Path) -> Config:
     key = "checkpoint.resume"
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-        other = set(tree) ^ set(Config.model_fields) if isinstance(tree, dict) else set()
+        other = _of_another_version(tree) if isinstance(tree, dict) else set()
         if other:
             advice = f"is of another version of this program ({', '.join(sorted(map(str, other)))})"
             raise SettingError(key, file, f"{advice}; resume it with that version, or begin a new run")
@@ -63,3 +63,9 @@ def _before(file: Path) -> Config:
             raise
         advice = f"cannot be used ({one_line(error)}); it is damaged, or of another version of this program"
         raise SettingError(key, file, advice) from None
+
+
+def _of_another_version(tree: dict[str, Any]) -> set[str]:
+    """Name the groups that only that version has, or only this one."""
+    needed = {name for name, field in Config.model_fields.items() if field.is_required()}
+    return (set(tree) - set(Config.model_fields)) | (needed - set(tree))

@@ -26,13 +26,11 @@ def settings_of(config: Mapping[str, object]) -> Settings:
     Returns
     -------
     Settings
-        Values as text by dotted name. Of `data.path` there is the last part only: the same images
-        may lie elsewhere.
+        Values as text by dotted name. Of files that are read there is the last part only: the same ones may lie
+        elsewhere.
     """
     found = {key: value for key, value in leaves(config) if not _is_apart(key)}
-    if found.get("data.path"):
-        found["data.path"] = Path(str(found["data.path"])).name
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in found.items()}
+    return {key: _text(key, value) for key, value in found.items()}
 
 
 def shared(rows: Sequence[Settings]) -> Settings:
@@ -93,6 +91,12 @@ def _in_short(row: Settings, keys: Sequence[str]) -> list[str]:
         else:
             words += [f"{key}={row.get(key, UNSET)}" for key in naming or inner]
     return words
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return Path(value).name if key.startswith(("data.", "evaluation.")) and Path(value).is_absolute() else value
 
 
 def _names_choice(key: str) -> bool:

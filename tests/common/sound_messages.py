@@ -11,7 +11,7 @@ from helpers import exact, profile, three_parts
 from fedphd.common.network.lineage import NO_PRUNING
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
-from fedphd.common.run.events import Event, Lost
+from fedphd.common.run.events import Lost
 from fedphd.common.wire.codec import CODECS
 from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Download
@@ -48,7 +48,7 @@ SOME = MODEL.select(EXPECTED)
 WHOLE = Download(exact(MODEL), MODEL.structure, PARTS, SHARED)
 PARTIAL = Download(change(SOME), MODEL.structure, SHARED, SHARED, base=4)
 PROFILE = profile(0, [3.0, 7.0])
-EVENTS: list[Event] = [Lost(time=1.5, round=1, peer="client-0", reason="why")]
+EVENTS = [Lost(time=1.5, round=3, peer="client-0", reason="why")]
 ROUNDS = [EdgeRound(["client-0"], 10, 0.5, 1.5, Traffic(1, 4, 16), Traffic(1, 3, 12)), EdgeRound([], 0, None, 0.0)]
 ASSIGNMENT = [["client-0", "client-1"], []]
 SOUND = {

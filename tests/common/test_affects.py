@@ -9,10 +9,10 @@ from fedphd.server.assignment import ASSIGNMENTS
 SETTINGS = list(settings())
 OUTLETS = {
     *("checkpoint.every", "checkpoint.keep", "checkpoint.resume"),
-    *("resources.client_cpus", "resources.client_memory", "tracking.tensorboard"),
+    *("resources.client_cpus", "resources.client_memory", "tracking.kind"),
 }
 PLACES = {
-    *("data.root", "data.download", "evaluation.inception_weights"),
+    *("data.root", "data.download"),
     *("runtime._target_", "runtime.superlink", "runtime.root_certificates", "runtime.insecure"),
     *("runtime.parallel_clients", "runtime.gpus_per_client", "evaluation.batch_size", "evaluation.grid_images"),
 }
@@ -21,7 +21,7 @@ COURSE = {
     *("topology.quorum", "topology.round_timeout", "topology.rejoin_timeout"),
 }
 MEASURE = {
-    *("evaluation.extractor", "evaluation.images", "evaluation.real_images", "evaluation.classifier_epochs"),
+    *("evaluation.extractor", "evaluation.images", "evaluation.real_images"),
 }
 IMAGES = {"data.kind", "data.path", "data.size", "data.limit", "data.holdout"}  # trained on, and measured with
 # A setting of no list above: another value makes another model.
@@ -53,11 +53,14 @@ def test_each_setting_affects_what_it_should() -> None:
 
 
 def test_all_settings_of_a_composed_run_are_known() -> None:
-    """... but what a network is made of, and what an assignment has, which others read."""
-    composed = {key for key, _ in leaves(compose(["method=fedphd"]).model_dump(by_alias=True))}
-    free = {key for key in composed if key.startswith(("model.", "assignment."))}
-    assert composed - free <= set(SETTINGS)
+    """... but what a network is made of, and what terms, an assignment, an extractor and trackers have of their own."""
+    composed = {key for key, _ in leaves(compose(["method=fedphd", "tracking=tensorboard"]).model_dump(by_alias=True))}
+    free = {key for key in composed if key.startswith(("model.", "objective.terms.", "assignment."))}
+    carried = {"evaluation.classifier_epochs", "tracking.tensorboard.kind"}
+    assert composed - free - carried <= set(SETTINGS)
     assert all(affects(key) == {Affects.MODEL} for key in free)
+    assert affects("evaluation.classifier_epochs") == {Affects.MEASUREMENT}
+    assert affects("tracking.tensorboard.kind") == {Affects.NOTHING}
 
 
 def test_what_a_resumed_run_may_change() -> None:

@@ -69,7 +69,7 @@ def update(client: str, model: CodedModel | None = None) -> RecordDict:
 
 
 def boundary(ledger: Ledger, exists: bool = True) -> Boundary:
-    log = HopLog(ledger, "access", tier="edge", node="edge-0", exists=exists)
+    log = HopLog(ledger, "access", "edge-0", exists=exists)
     return Boundary(log, 1.0)
 
 
