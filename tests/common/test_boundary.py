@@ -12,6 +12,7 @@ from fedphd.common.flower.delivery import NODE_GONE
 from fedphd.common.flower.expected import Expected, ExpectedDrawing, ExpectedModel
 from fedphd.common.flower.question import Question, Receipt
 from fedphd.common.flower.sound import Sound
+from fedphd.common.run.events import Restart
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Entry, Ledger
 from fedphd.common.wire.codec.coded import CodedModel
@@ -161,10 +162,10 @@ def test_what_is_unsound_is_refused(ledger: Ledger, content: RecordDict, reason:
 
 
 def test_events_of_the_senders_own_ledger_come_in_with_a_sound_answer(ledger: Ledger) -> None:
-    question = asked([{"event": "restart", "time": 1.0, "node": "edge-9"}])
+    question = asked([Restart(time=1.0, round=1, edge_round=0)])
     assert len(received(ledger, question, client_0=update("client-0"))) == 1
     [restart] = events(ledger, "restart")
-    assert restart["node"] == "client-0"  # whoever it says that it is
+    assert restart["node"] == "client-0"
 
 
 @pytest.mark.parametrize(("exists", "counted"), [(True, IMAGES.nbytes), (False, 0)])
