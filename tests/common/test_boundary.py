@@ -12,9 +12,9 @@ from fedphd.common.flower.delivery import NODE_GONE
 from fedphd.common.flower.expected import Expected, ExpectedDrawing, ExpectedModel
 from fedphd.common.flower.question import Question, Receipt
 from fedphd.common.flower.sound import Sound
-from fedphd.common.run.events import Restart
+from fedphd.common.run.events import Event, Restart
 from fedphd.common.run.hop_log import HopLog
-from fedphd.common.run.ledger import Entry, Ledger
+from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages import DRAW, LOCAL, ClientErrand, ClientUpdate, Drawing, Fetch, content_bytes
 from fedphd.common.wire.traffic import NO_TRAFFIC, Traffic
@@ -27,7 +27,7 @@ IMAGES = np.zeros((3, 1, 2, 2), np.uint8)
 class Asked(Question):  # type: ignore[type-arg]
     """Asks for a model, or for images, and notes whom it may rely on."""
 
-    def __init__(self, expected: Expected, order: ClientErrand | Fetch, events: Sequence[Entry] = ()) -> None:  # type: ignore[type-arg]
+    def __init__(self, expected: Expected, order: ClientErrand | Fetch, events: Sequence[Event] = ()) -> None:  # type: ignore[type-arg]
         super().__init__(LOCAL, NODES, 20.0, "3.4")
         self.expected, self.asked, self.forwarded = expected, order, events
         self.notes: list[tuple[str, str]] = []
@@ -47,7 +47,7 @@ class Asked(Question):  # type: ignore[type-arg]
     def receipt(self, message: object) -> Receipt | None:
         return self.expected.receipt(message)
 
-    def events(self, message: object) -> Sequence[Entry]:
+    def events(self, message: object) -> Sequence[Event]:
         return self.forwarded
 
     def confirm(self, peer: str) -> None:
@@ -61,7 +61,7 @@ def errand() -> ClientErrand:
     return ClientErrand(download(MODEL), "edge-0", 3, 4)
 
 
-def asked(events: Sequence[Entry] = ()) -> Asked:
+def asked(events: Sequence[Event] = ()) -> Asked:
     return Asked(ExpectedModel(MODEL.structure), errand(), events)
 
 
