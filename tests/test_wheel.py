@@ -8,6 +8,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from fedphd.common.flower.home import FlowerHome, tool
+
 ROOT = Path(__file__).parents[1]
 ROOMS = ("client", "common", "conf", "edge", "launch", "server")
 DATA = (".yaml", ".css", ".html")
@@ -47,3 +49,18 @@ def test_has_every_module_and_file(files: set[str]) -> None:
 
 def test_has_the_command(files: set[str]) -> None:
     assert any(file.endswith(".dist-info/entry_points.txt") for file in files)
+
+
+def test_the_bundle_that_flwr_run_sends_holds_no_code(tmp_path: Path) -> None:
+    """A `fedphd/` in it would hide the installed package: Flower follows no links when it makes a bundle."""
+    app = tmp_path / "app"
+    (app / "fedphd").mkdir(parents=True)
+    for name in ("pyproject.toml", "LICENSE", "README.md", "fedphd/__init__.py"):
+        (app / name).write_bytes((ROOT / name).read_bytes())
+    home = FlowerHome(tmp_path / "home")
+    command = [tool("flwr"), "build", "--app", str(app)]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=home.environment, timeout=120)
+    [bundle] = [*tmp_path.glob("*.fab"), *app.glob("*.fab")]
+    with ZipFile(bundle) as archive:
+        held = set(archive.namelist())
+    assert held == {"pyproject.toml", "LICENSE", ".info/CONTENT"}
