@@ -103,6 +103,10 @@ class Choice(Section):
 
     kind: str
 
+    def __hash__(self) -> int:
+        """Hash by the options, of which a user's own may be lists; what is read is kept by them."""
+        return hash(self.model_dump_json())
+
 
 class Carried(Section):
     """A choice whose class another tier has: its options are carried there unread, and checked by `Choices.read`."""
@@ -223,9 +227,10 @@ class Choices(Generic[C]):
         if isinstance(tree, Carried):
             tree = tree.model_dump(exclude_unset=True)
         if not isinstance(tree, Mapping):
-            raise SettingError(key, tree, self._advice(tree))
+            advice = f"is a section; choose by {key}.{self.named_by}, one of {', '.join(self.kinds)}"
+            raise SettingError(key, tree, advice)
         choice = self.find(tree.get(self.named_by), key)
-        if self.lenient:
+        if self.lenient and choice.model_config.get("extra") != "allow":  # which may have any option
             others = {name for other in self.classes for name in other.model_fields} - set(choice.model_fields)
             tree = {name: value for name, value in tree.items() if name not in others}
         try:
@@ -241,9 +246,9 @@ class Choices(Generic[C]):
         return At(self, key)
 
     def _advice(self, kind: object) -> str:
-        near = get_close_matches(str(kind), self.kinds, n=1)
+        near = get_close_matches(kind, self.kinds, n=1) if isinstance(kind, str) else []
         meant = f"did you mean {near[0]}? " if near else ""
-        own = "" if self.closed else ", or an import path package.module:Class"
+        own = "" if self.closed or self.otherwise is not None else ", or an import path package.module:Class"
         return f"there is no such choice; {meant}use {', '.join(self.kinds)}{own}"
 
 

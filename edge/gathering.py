@@ -52,6 +52,7 @@ class Gathering:
             write_content(self._file(task, errand.root_round, sound.peer), sound.content)
             up += sound.traffic
             given.add(sound.peer)
+            del sound  # what it decoded to, before the next one is
         return Gathered(self.site.edge, [client for client in orders if client in given], question.down, up)
 
     def fetch(self, fetch: Fetch) -> RecordDict:

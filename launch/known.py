@@ -24,13 +24,19 @@ def groups() -> dict[str, list[str]]:
     }
 
 
+def choices_of(group: str) -> list[str]:
+    """Name the choices of a group, also of one within another, as objective/term; none, if there is no such group."""
+    folder = files(conf).joinpath(*group.split("/"))
+    return sorted(file.name.removesuffix(".yaml") for file in _yaml_files(folder)) if folder.is_dir() else []
+
+
 @cache
 def settings() -> dict[str, list[str]]:
     """Give, for the dotted name of every setting, the choices of its group that have it; none, if it is in no group."""
     known: dict[str, list[str]] = {key: [] for file in _yaml_files(files(conf)) for key in _keys(file)}
     for group in groups():
         for file in _yaml_files(files(conf) / group):
-            for key in _keys(file):
+            for key in dict.fromkeys(_keys_of_choice(file, files(conf) / group)):
                 known.setdefault(f"{group}.{key}", []).append(file.name.removesuffix(".yaml"))
     return known
 
@@ -50,6 +56,15 @@ def meant_setting(key: str) -> list[str]:
 
 def _yaml_files(folder: Traversable) -> Iterator[Traversable]:
     return (file for file in folder.iterdir() if file.name.endswith(".yaml"))
+
+
+def _keys_of_choice(file: Traversable, folder: Traversable) -> Iterator[str]:
+    """Yield the keys of a choice, with those of the choices that it builds on."""
+    yield from _keys(file)
+    tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for base in tree.get("defaults", []) if isinstance(tree, dict) else []:
+        if isinstance(base, str) and (folder / f"{base}.yaml").is_file():
+            yield from _keys_of_choice(folder / f"{base}.yaml", folder)
 
 
 def _keys(file: Traversable) -> list[str]:

@@ -122,15 +122,15 @@ def read_run(folder: Path | str) -> Run:
     SettingError
         If it is not a run folder, or its configuration cannot be used.
     """
-    from fedphd.common.config import from_yaml
-    from fedphd.common.run.run_folder import CONFIG, RunFolder
+    from fedphd.common.config import validate
+    from fedphd.common.run.run_folder import RunFolder
 
     path = Path(folder).expanduser().absolute()
-    try:
-        config = from_yaml((path / CONFIG).read_text(encoding="utf-8"))
-    except OSError:
-        raise SettingError("folder", folder, "is not a run folder: it has no config.yaml that can be read") from None
     run_folder = RunFolder(path)
+    settings = run_folder.settings()
+    if not settings:
+        raise SettingError("folder", folder, "is not a run folder: it has no config.yaml that can be read")
+    config = validate(settings)
     metrics = tuple(one.line for one in run_folder.history().metrics.values())
     return Run(path, config, metrics, tuple(run_folder.checkpoint_rounds()))
 

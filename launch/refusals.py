@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedphd.common.errors import FedPhDError, SettingError
 from fedphd.launch.ending import UsageError
-from fedphd.launch.known import groups, meant_setting, settings
+from fedphd.launch.known import choices_of, groups, meant_setting, settings
 
 UNKNOWN = re.compile(r"Could not override '([\w.]+)'")
 NO_CHOICE = re.compile(r"\w+=(null|true|false|[\d.]+)", re.IGNORECASE)
@@ -40,9 +40,10 @@ def hydra_explained(overrides: Sequence[str]) -> Iterator[None]:
 
 
 def _explain(error: Exception, overrides: Sequence[str]) -> FedPhDError:
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
-        return SettingError(group, choice, f"there is no such choice; {_choices(choice, error.options)}")
+        if options := error.options or choices_of(group):
+            return SettingError(group, choice, f"there is no such choice; {_choices(choice, options)}")
     if isinstance(error, OverrideParseException) and "=" not in error.override:
         return UsageError(f"{error.override}: a setting is given as group=choice or group.key=value")
     if unknown := UNKNOWN.search(str(error)):

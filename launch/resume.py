@@ -28,9 +28,11 @@ def from_resumed(tree: Any) -> Config | None:
     SettingError
         If there is no such run, or a setting differs that would make it another run.
     """
-    resume = tree["checkpoint"]["resume"]
+    resume = tree["checkpoint"].get("resume") if isinstance(tree["checkpoint"], dict) else None
     if resume is None:
         return None
+    if not isinstance(resume, str | Path):
+        raise SettingError("checkpoint.resume", resume, "must be the path of a run folder")
     file = Path(resume).expanduser() / "config.yaml"
     if not file.exists():
         raise SettingError("checkpoint.resume", resume, "is not a run folder: it has no config.yaml")

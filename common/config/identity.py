@@ -38,7 +38,11 @@ def decides(key: str, config: Config) -> bool:
     """
     if key == "rounds":
         return config.training.schedule != "constant"
-    return Affects.MODEL in affects(key)
+    group, _, name = key.partition(".")
+    section = getattr(config, group, None)
+    if not (name and isinstance(section, Section)):
+        return Affects.MODEL in affects(key)
+    return Affects.MODEL in _affected([type(section)], name.split("."), affects(key))
 
 
 def sections_of(field: FieldInfo) -> list[type[Section]]:

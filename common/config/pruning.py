@@ -19,7 +19,7 @@ class PruningConfig(Choice):
     Attributes
     ----------
     sparse : bool
-        Whether the rounds before the pruning train with the group-norm penalty of `objective.sparsity`.
+        Whether the rounds before the pruning train with the terms that count in sparse rounds only.
     """
 
     sparse: ClassVar[bool] = False
@@ -101,8 +101,9 @@ def fill_sparse_rounds(tree: object) -> object:
     if not isinstance(tree, Mapping):
         return tree
     pruning, rounds = tree.get("pruning"), tree.get("rounds")
-    if not isinstance(pruning, Mapping) or not isinstance(rounds, int):
+    if not isinstance(pruning, Mapping):
         return tree
     if pruning.get("kind") != "sparse_then_prune" or pruning.get("sparse_rounds") is not None:
         return tree
-    return {**tree, "pruning": {**pruning, "sparse_rounds": max(1, rounds // 5)}}
+    fifth = max(1, rounds // 5) if isinstance(rounds, int) else 1  # of what is no number, `rounds` is refused
+    return {**tree, "pruning": {**pruning, "sparse_rounds": fifth}}

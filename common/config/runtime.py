@@ -43,6 +43,11 @@ class OwnRuntime(RuntimeConfig):
 
     model_config = ConfigDict(extra="allow")
 
+    @property
+    def secure(self) -> bool:
+        """Whether there are keys and TLS, as far as an option of that name says."""
+        return not getattr(self, "insecure", False)
+
 
 RUNTIMES = Choices("runtime", RuntimeConfig, lenient=True, named_by="name", otherwise=OwnRuntime)
 

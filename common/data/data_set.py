@@ -81,10 +81,6 @@ class DataSet(Choice):
             If the file or folder that an option names is not on this machine.
         """
 
-    def __hash__(self) -> int:
-        """Hash by the options, of which a user's own may be lists; what is read is kept by them."""
-        return hash(self.model_dump_json())
-
 
 DATA_SETS = Choices("data", DataSet)  # type: ignore[type-abstract]
 

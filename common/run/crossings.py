@@ -38,8 +38,8 @@ class Crossings:
         event = entry.event
         if not isinstance(event, Send | Resend | Accept) or event.hop is None:
             return
-        way, task = WAYS[isinstance(event, Accept)], None if isinstance(event, Resend) else event.task
-        count = self._counts.setdefault(Crossing(entry.node, event.peer, event.hop, way, task), Count())
+        way = WAYS[isinstance(event, Accept)]
+        count = self._counts.setdefault(Crossing(entry.node, event.peer, event.hop, way, event.task), Count())
         count.messages += 1
         count.encoded_bytes += event.encoded_bytes
 

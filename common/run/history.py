@@ -1,11 +1,26 @@
 """A run's history: its ledger and its metrics, folded one by one, without what a resume took back."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fedphd.common.run.crossings import Crossings
-from fedphd.common.run.events import Commit, Correct, Event, Fail, Finish, Lost, Plan, Prune, Refuse, Resume, Start
+from fedphd.common.run.events import (
+    Commit,
+    Correct,
+    Event,
+    Fail,
+    Finish,
+    Lost,
+    Plan,
+    Prune,
+    Refuse,
+    Register,
+    Resend,
+    Resume,
+    Start,
+)
 from fedphd.common.run.ledger import Entry
 from fedphd.common.run.metrics import Metrics
 
@@ -32,8 +47,6 @@ class History:
         Root rounds that are committed.
     plans, commits, prunings, corrections : dict[int, Event]
         Events by root round, in their order.
-    metrics : dict[int, Metrics]
-        Metrics by root round, in their order.
     incidents : list[Entry]
         Answers refused or lost, failures and resumes.
     crossings : Crossings
@@ -51,9 +64,11 @@ class History:
     commits: dict[int, Commit] = field(default_factory=dict)
     prunings: dict[int, Prune] = field(default_factory=dict)
     corrections: dict[int, Correct] = field(default_factory=dict)
-    metrics: dict[int, Metrics] = field(default_factory=dict)
     incidents: list[Entry] = field(default_factory=list)
     crossings: Crossings = field(default_factory=Crossings)
+    _metrics: dict[int, Metrics] = field(default_factory=dict)
+    _attempts: Counter[int] = field(default_factory=Counter)  # how often each round was committed ...
+    _lines: Counter[int] = field(default_factory=Counter)  # ... and its metrics were written
     _resumed: bool = False
 
     @classmethod
@@ -65,9 +80,14 @@ class History:
         return history
 
     @property
+    def metrics(self) -> dict[int, Metrics]:
+        """Metrics by root round, in their order, without those of rounds that a resume took back."""
+        return {number: one for number, one in self._metrics.items() if self._holds(number)}
+
+    @property
     def latest(self) -> Metrics | None:
         """Metrics of the newest root round."""
-        return next(reversed(self.metrics.values()), None)
+        return next((one for number, one in reversed(self._metrics.items()) if self._holds(number)), None)
 
     @property
     def quality(self) -> tuple[str, float] | None:
@@ -75,12 +95,23 @@ class History:
         return next((found for one in reversed(self.metrics.values()) if (found := one.quality)), None)
 
     def take(self, told: Entry | Metrics) -> None:
-        """Take in an event, or a line of metrics; metrics of a round that a resume took back do not count."""
+        """Take in an event, or a line of metrics."""
         if isinstance(told, Entry):
             self._take_entry(told)
-        elif not (self._resumed and told.round > self.committed):
-            self._drop(self.metrics, told.round)  # a round that is repeated takes back those after it
-            self.metrics[told.round] = told
+        else:
+            self._lines[told.round] += 1
+            self._drop(self._metrics, told.round)  # a round that is repeated takes back those after it
+            self._metrics[told.round] = told
+
+    def _holds(self, number: int) -> bool:
+        """Whether a round's metrics are of what the run did in the end.
+
+        Nothing tells whether a line of metrics is older than an event, so it may not depend on which was read first.
+        """
+        if not self._resumed or number < self.committed:
+            return True
+        moved_on = self.round > number or self.ending is not None
+        return number == self.committed and (moved_on or self._lines[number] >= self._attempts[number])
 
     def _take_entry(self, entry: Entry) -> None:
         event = entry.event
@@ -93,7 +124,7 @@ class History:
 
     def _follow(self, event: Event) -> None:
         """Follow the run's course."""
-        if self.ending is not None:  # it goes on after all
+        if self.ending is not None and _begins(event):  # it goes on after all
             self.state, self.ending = "starting", None
         match event:
             case Start():
@@ -106,6 +137,7 @@ class History:
                 self.corrections[event.round] = event
             case Commit():
                 self.committed, self.commits[event.round] = event.round, event
+                self._attempts[event.round] += 1
             case Prune():
                 self.prunings[event.round] = event
             case Finish():
@@ -116,7 +148,7 @@ class History:
     def _go_back(self, root_round: int) -> None:
         self.state, self._resumed = "starting", True
         self.round = self.committed = root_round
-        for by_round in (self.plans, self.corrections, self.commits, self.prunings, self.metrics):
+        for by_round in (self.plans, self.corrections, self.commits, self.prunings):
             self._drop(by_round, root_round + 1)
 
     @staticmethod
@@ -124,3 +156,8 @@ class History:
         """Drop what is of the round `first` or later."""
         for later in [key for key in by_round if key >= first]:
             del by_round[later]
+
+
+def _begins(event: Event) -> bool:
+    """Whether a run that had ended goes on: an edge that outlived it may still tell of a message."""
+    return isinstance(event, Register | Resume | Start) or (isinstance(event, Resend) and event.round is None)

@@ -32,7 +32,7 @@ class Metrics(Measured):
     clients: NonNegativeInt = Field(description="Clients that trained in the round")
     samples: NonNegativeInt = Field(description="Images that they trained on, once for each edge round")
     parameters: PositiveInt = Field(description="Parameters of the U-Net as it is now")
-    macs: PositiveInt | None = Field(None, description="Multiply-accumulates of the U-Net as it is now, per image")
+    macs: NonNegativeInt | None = Field(None, description="Multiply-accumulates of the U-Net as it is now, per image")
     structure: str = Field(description="Id of the structure as it is now")
     access_down_messages: NonNegativeInt | None = Field(None, description=f"{MESSAGES}, {DOWN_ACCESS}")
     access_down_parameters: NonNegativeInt | None = Field(None, description=f"{PARAMETERS}, {DOWN_ACCESS}")

@@ -23,7 +23,7 @@ class Reader:
         self._metrics = Tail(metrics)
 
     def read(self) -> Iterator[Entry | Metrics]:
-        """Yield what is new: events in their order, each round's metrics before the next round's plan.
+        """Yield what is new: events in their order, and each round's metrics before the next round's plan, if they fit.
 
         Lines that a killed process left torn, or that only another version can read, are skipped.
         """

@@ -92,6 +92,14 @@ def number(record: ConfigRecord, key: str) -> float:
     return float(value)
 
 
+def duration(record: ConfigRecord, key: str) -> float:
+    """Give the seconds at `key`, finite and not negative."""
+    seconds = number(record, key)
+    if seconds < 0:
+        raise MessageError(f"'{key}' must be seconds from 0 up, not {seconds}")
+    return seconds
+
+
 def numbers(record: ConfigRecord, key: str) -> list[float]:
     """Give the list of finite numbers at `key`."""
     values = record.get(key)

@@ -253,8 +253,9 @@ def _run(config: Config) -> Service:
     command += [f"runtime.root_certificates={KEYS / CA}"]
     command += [f"topology.{key}={value}" for key, value in topology.items()]
     # ++: another partition, which the user may choose, leaves them out.
-    command.append(f"partition={partition.pop('kind')}")
-    command += [f"++partition.{key}={value}" for key, value in sorted(partition.items())]
+    kind = str(partition.pop("kind"))
+    command.append(f"{'++partition.kind' if ':' in kind else 'partition'}={kind}")
+    command += [f"++partition.{key}={_compact(value)}" for key, value in sorted(partition.items())]
     command += [f"${{{RUN_NAME}:+hydra.run.dir={RUNS}/${RUN_NAME}}}", f"${OVERRIDES}", *_shape(config.topology)]
     return Service(
         name="run",
@@ -272,7 +273,12 @@ def _run(config: Config) -> Service:
 def _shape(topology: TopologyConfig) -> list[str]:
     """Say who there is, as Hydra overrides."""
     values = topology.model_dump(include=SHAPE)
-    return [f"topology.{key}={json.dumps(value, separators=(',', ':'))}" for key, value in values.items()]
+    return [f"topology.{key}={_compact(value)}" for key, value in values.items()]
+
+
+def _compact(value: object) -> str:
+    """Write a value without the spaces at which a shell would cut it."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def _outside(tier: str, topology: TopologyConfig) -> str:

@@ -1,8 +1,12 @@
 """What each setting affects: all settings of the schema and of every registered choice, against the facts."""
 
+from pathlib import Path
+from typing import Annotated
+
 from fedphd.common.choices import Affects
 from fedphd.common.config import affects, compose, decides, leaves
 from fedphd.common.config.identity import settings
+from fedphd.common.data import DATA_SETS
 from fedphd.launch.compare.settings import settings_of
 from fedphd.server.assignment import ASSIGNMENTS
 
@@ -84,6 +88,20 @@ def test_what_does_not_tell_experiments_apart() -> None:
 def test_a_setting_of_another_version_is_taken_to_decide_the_model() -> None:
     assert affects("structure.ratio") == affects("pruning.more") == {Affects.MODEL}
     assert affects("runtime.more") == {Affects.NOTHING}
+
+
+class Elsewhere(DATA_SETS.find("folder")):  # type: ignore[misc]
+    """A user's own data set, which nobody registers."""
+
+    where: Annotated[str, Affects.NOTHING] = ""
+
+
+def test_what_a_class_of_the_users_own_says_counts(tmp_path: Path) -> None:
+    config = compose(["data=folder", f"data.path={tmp_path}", "data.size=8"])
+    own = Elsewhere.model_validate({**config.data.model_dump(), "kind": "my_parts:Elsewhere"})
+    config = config.model_copy(update={"data": own})
+    assert not decides("data.where", config)
+    assert decides("data.path", config) and decides("data.kind", config)
 
 
 def test_what_is_carried_to_the_root_affects_the_model() -> None:

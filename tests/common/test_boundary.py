@@ -197,6 +197,19 @@ def test_a_fetch_that_is_sent_again_brings_no_model_either(ledger: Ledger) -> No
     assert (resend["peer"], resend["round"], "hop" in resend) == ("client-1", 3, False)
 
 
+@pytest.mark.parametrize("task", ["local", "draw"])
+def test_an_errand_that_is_sent_again_names_its_task(ledger: Ledger, task: str) -> None:
+    class Named(Asked):
+        def where(self, peer: str) -> dict[str, object]:
+            return {**super().where(peer), "task": task}
+
+    one = boundary(ledger)
+    for order in (errand(), Fetch(LOCAL, 3, "client-0")):
+        message = next(iter(one.send(Named(ExpectedModel(MODEL.structure), order))))
+        one.patience.resent(message, "why")
+    assert [event["task"] for event in events(ledger, "resend")] == [task, task]
+
+
 def test_what_is_sent_again_and_belongs_to_no_question(ledger: Ledger) -> None:
     """A registration; and once all have answered, nothing of the question is held."""
     question, one = asked(), boundary(ledger)

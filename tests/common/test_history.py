@@ -132,6 +132,30 @@ def test_a_run_that_was_killed_between_commit_and_metrics(run: Run) -> None:
     assert list(run.folder.history().metrics) == [0, 1, 2, 3, 4]
 
 
+def test_a_finished_run_that_got_more_rounds(run: Run) -> None:
+    run.rounds(1, 2)
+    run.ledger.write(Finish(seconds=1.0, model="0"))
+    run.ledger.write(Resume(round=2))
+    run.start()
+    run.rounds(3, 4)
+    run.ledger.write(Finish(seconds=1.0, model="0"))
+    assert list(run.folder.history().metrics) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("checkpoint", [1, 2])
+def test_a_run_that_went_back_more_than_a_round(run: Run, checkpoint: int) -> None:
+    """As with checkpoint.every=2; it was killed in the round after the third."""
+    run.rounds(1, 2, 3)
+    run.ledger.write(Plan(round=4, assignment=[]))
+    run.ledger.write(Resume(round=checkpoint))
+    run.start()
+    run.rounds(*range(checkpoint + 1, 4))
+    assert list(run.folder.history().metrics) == [0, 1, 2, 3]
+    run.rounds(4)
+    assert list(run.folder.history().metrics) == [0, 1, 2, 3, 4]
+    assert [run.attempt(number) for number in range(checkpoint + 1, 5)] == [2] * (3 - checkpoint) + [1]
+
+
 def test_reading_bit_by_bit_tells_the_same_as_reading_at_once(run: Run) -> None:
     reader, bit_by_bit = run.folder.reader(), History()
 
@@ -167,6 +191,13 @@ def test_an_ending_is_one_until_the_run_goes_on(run: Run) -> None:
     run.start()
     run.ledger.write(Finish(seconds=1.0, model="0"))
     assert run.folder.history().state == "finished"
+
+
+def test_an_edge_that_outlives_the_run_does_not_take_back_its_end(run: Run) -> None:
+    run.ledger.write(Fail(reason="no disk"))
+    run.ledger.write(Lost(round=1, edge_round=0, peer="client-0", reason="error 4"), "edge-0")
+    history = run.folder.history()
+    assert (history.state, history.ending) == ("failed", history.incidents[0].event)
 
 
 def test_metrics_without_a_ledger_count(tmp_path: Path) -> None:

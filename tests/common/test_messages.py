@@ -212,6 +212,7 @@ def test_label_counts_fit_the_classes() -> None:
         ("client update", "report", "client", b"client-0", "'client' must be text"),
         ("client update", "report", "loss", float("nan"), "'loss' must be a finite number, not nan"),
         ("client update", "report", "seconds", float("inf"), "'seconds' must be a finite number, not inf"),
+        ("client update", "report", "seconds", -1.0, "'seconds' must be seconds from 0 up, not -1.0"),
         ("edge update", "report", "q", [0.5, float("nan")], "'q' must be a list of finite numbers"),
         ("edge update", "report", "q", [0.5, 0.6], "'q' must be fractions that sum to one"),
         ("edge update", "report", "q", [1.5, -0.5], "'q' must be fractions that sum to one"),

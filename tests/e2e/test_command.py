@@ -11,7 +11,7 @@ FEDPHD = str(Path(sys.executable).parent / "fedphd")
 
 
 def fedphd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([FEDPHD, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([FEDPHD, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize(

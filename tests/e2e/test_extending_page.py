@@ -79,7 +79,7 @@ def run_examples(folder: Path, settings: list[list[str]], train: bool) -> None:
     script = dedent(SCRIPT).format(**facts, conf=folder / "conf", run=folder / "run")
     environment = {"PYTHONPATH": f"{folder}:{':'.join(sys.path)}", "PATH": ""}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -237,6 +237,6 @@ def test_ray_gives_the_same_model_as_one_process(tmp_path: Path) -> None:
     settings = overrides_of("fedphd", "exchange=udec", "codec=int4")
     expected = run(tmp_path / "alone", *settings).model.hash
     command = [FEDPHD, *settings, f"hydra.run.dir={tmp_path / 'ray'}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     assert events(tmp_path / "ray", "finish")[-1]["model"] == expected

@@ -131,7 +131,7 @@ def test_a_failed_run_says_why(tmp_path: Path) -> None:
 def test_ray_gives_the_same_model_as_one_process(undisturbed: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "ray"
     command = [FEDPHD, *TINY, PRUNED_EARLY, f"hydra.run.dir={run_dir}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     assert final_model(run_dir) == final_model(undisturbed)
     assert (run_dir / "report.html").stat().st_size > 10_000

@@ -71,6 +71,7 @@ class Resend(Event):
     round: NonNegativeInt | None = Field(None, description=ROUND)
     edge_round: NonNegativeInt | None = Field(None, description=EDGE_ROUND)
     peer: str = Field(description=PEER)
+    task: Task | None = Field(None, description=TASK)
     reason: str = Field(description="Why")
     hop: Hop | None = Field(None, description=HOP)
     parameters: NonNegativeInt = Field(0, description=PARAMETERS)

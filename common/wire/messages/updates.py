@@ -84,7 +84,7 @@ class ClientUpdate:
             samples=records.count(record, "samples"),
             loss=records.number(record, "loss"),
             steps=records.count(record, "steps"),
-            seconds=records.number(record, "seconds"),
+            seconds=records.duration(record, "seconds"),
             control=control,
         )
 
@@ -110,7 +110,7 @@ class EdgeRound:
             clients=records.names(record, "clients"),
             samples=records.count(record, "samples"),
             loss=records.number(record, "loss") if "loss" in record else None,
-            seconds=records.number(record, "seconds"),
+            seconds=records.duration(record, "seconds"),
             down=read_traffic(entry.get("down")),
             up=read_traffic(entry.get("up")),
         )
