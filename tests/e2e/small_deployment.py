@@ -19,7 +19,7 @@ from fedphd.launch.runtimes.processes import Tree
 from fedphd.launch.runtimes.supervisor import Supervisor
 from fedphd.server.simulation import simulate
 
-PATIENCE = 900.0  # seconds for what a test waits for
+PATIENCE = 1500.0  # seconds for what a test waits for
 
 SMALL = [
     "partition=iid",

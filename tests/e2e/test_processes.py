@@ -67,7 +67,7 @@ def assert_same_bytes(events: list[JsonObject], hop: str, runs: list[dict[str, d
 def test_hostile_clients_and_one_without_a_valid_key(tmp_path: Path) -> None:
     size = [*SMALL, "topology.clients=3", "topology.edges=1", "rounds=5", "topology.quorum=0.6"]
     ways = ["garbage", "not_finite", "other_structure", "too_large", "silent"]
-    with deployment(tmp_path, *size, "topology.round_timeout=120") as tree:
+    with deployment(tmp_path, *size, "topology.round_timeout=300") as tree:
         tree.tree.start_gateway("edge-0")
         for client in ("client-0", "client-1"):
             tree.tree.start_client(client, "edge-0")
