@@ -13,7 +13,7 @@ Where `common/` needs to know nothing of a choice but its name, the configuratio
 tier that has its class.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from enum import Enum
 from importlib import import_module
@@ -246,10 +246,8 @@ class Choices(Generic[C]):
         return At(self, key)
 
     def _advice(self, kind: object) -> str:
-        near = get_close_matches(kind, self.kinds, n=1) if isinstance(kind, str) else []
-        meant = f"did you mean {near[0]}? " if near else ""
-        own = "" if self.closed or self.otherwise is not None else ", or an import path package.module:Class"
-        return f"there is no such choice; {meant}use {', '.join(self.kinds)}{own}"
+        closed = self.closed or self.otherwise is not None
+        return no_such("choice", kind, self.kinds, "" if closed else "package.module:Class")
 
 
 class At(Generic[C]):
@@ -265,6 +263,26 @@ class At(Generic[C]):
             lambda tree: self.choices.read(tree, self.key),
             serialization=core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True),
         )
+
+
+def no_such(what: str, given: object, known: Collection[str], path: str) -> str:
+    """Say that a name is not known, which one may be meant, and what can be given instead.
+
+    Parameters
+    ----------
+    what : str
+        What it should name, e.g. "choice".
+    given : object
+        What was given for a name.
+    known : Collection[str]
+        The known names.
+    path : str
+        The form of an import path that can be given too; empty: none can.
+    """
+    near = get_close_matches(given, known, n=1) if isinstance(given, str) else []
+    meant = f"did you mean {near[0]}? " if near else ""
+    own = f", or an import path {path}" if path else ""
+    return f"there is no such {what}; {meant}use {', '.join(known)}{own}"
 
 
 def import_object(key: str, path: str) -> Any:

@@ -25,14 +25,13 @@ More is asked only where a method needs it:
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import SimpleNamespace
 from typing import Any, TypeAlias, TypeVar, cast
 
 from diffusers import UNet2DModel
 from torch import nn
 
-from fedphd.common.choices import import_object
+from fedphd.common.choices import import_object, no_such
 from fedphd.common.errors import SettingError
 
 KEY = "model.network"
@@ -101,9 +100,7 @@ def find_network(kind: str) -> Network:
     if kind in _NETWORKS:
         return _NETWORKS[kind]
     if ":" not in kind:
-        meant = "".join(f"did you mean {near}? " for near in get_close_matches(kind, _NETWORKS, n=1))
-        advice = f"there is no such network; {meant}use {', '.join(_NETWORKS)}, or an import path package.module:Class"
-        raise SettingError(KEY, kind, advice)
+        raise SettingError(KEY, kind, no_such("network", kind, _NETWORKS, "package.module:Class"))
     found = import_object(KEY, kind)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise SettingError(KEY, kind, "is no subclass of torch.nn.Module")

@@ -1,12 +1,11 @@
 """How far a prediction is from the noise: what `objective.loss` names."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedphd.common.choices import import_object
+from fedphd.common.choices import import_object, no_such
 from fedphd.common.errors import SettingError
 
 KEY = "objective.loss"
@@ -27,9 +26,7 @@ def find_distance(loss: str) -> Distance:
     if loss in DISTANCES:
         return DISTANCES[loss]
     if ":" not in loss:
-        meant = "".join(f"did you mean {near}? " for near in get_close_matches(loss, DISTANCES, n=1))
-        advice = f"there is no such distance; {meant}use {', '.join(DISTANCES)}, or an import path"
-        raise SettingError(KEY, loss, f"{advice} package.module:function")
+        raise SettingError(KEY, loss, no_such("distance", loss, DISTANCES, "package.module:function"))
     found: Distance = import_object(KEY, loss)
     if not callable(found):
         raise SettingError(KEY, loss, "must be a function of the prediction and the noise that gives a scalar")
