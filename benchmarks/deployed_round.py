@@ -24,7 +24,7 @@ OVERRIDES = [
     "topology.participation=1",
     "evaluation=grid",
     "evaluation.every=99",
-    "diffusion.sampler_steps=2",
+    "sampler.steps=2",
 ]
 
 

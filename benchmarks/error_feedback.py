@@ -46,7 +46,7 @@ OVERRIDES = [
     "evaluation=grid",
     "evaluation.every=99",
     "evaluation.grid_images=1",
-    "diffusion.sampler_steps=1",
+    "sampler.steps=1",
 ]
 CODECS = {
     "float32": "codec=float32",

@@ -48,7 +48,7 @@ def cell(mode: str, clients: int, folder: Path) -> Config:
             "partition=iid",
             "training.batch_size=1",
             "training.keep_optimizer=false",
-            "diffusion.sampler_steps=1",
+            "sampler.steps=1",
             "evaluation=grid",
             f"evaluation.every={ROUNDS}",
             "evaluation.grid_images=1",

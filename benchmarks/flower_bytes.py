@@ -39,7 +39,7 @@ OVERRIDES = [
     "evaluation=grid",
     "evaluation.every=9",
     "evaluation.grid_images=1",
-    "diffusion.sampler_steps=1",
+    "sampler.steps=1",
 ]
 CODECS = {
     "float32": ["codec=float32"],

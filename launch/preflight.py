@@ -22,6 +22,8 @@ from fedphd.common.network.pruning import prune
 from fedphd.common.run.sole_writer import refuse_used, sole_writer
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.distances import check_each
+from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.wire.parts import PARTS, part_of
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
@@ -71,10 +73,10 @@ def check(config: Config) -> list[str]:
     Raises
     ------
     SettingError
-        If there is no such term of the objective, distance or network, or an option does not fit it; if the images
-        cannot be read, do not fit the U-Net or its autoencoder, or cannot be split as asked; if the autoencoder
-        cannot be loaded or its latents do not fit the U-Net; if the U-Net cannot be built or pruned so, or has no
-        such parts; if the device is not there.
+        If there is no such term of the objective, distance, sampler or network, or an option does not fit it; if the
+        images cannot be read, do not fit the U-Net or its autoencoder, or cannot be split as asked; if the autoencoder
+        cannot be loaded or its latents do not fit the U-Net; if the U-Net cannot be built or pruned so, or has no such
+        parts; if the device is not there.
     """
     device = pick_device(config.runtime.device)
     _check_gpus(config.runtime)
@@ -82,6 +84,9 @@ def check(config: Config) -> list[str]:
         address(config.runtime)
     ASSIGNMENTS.read(config.assignment)
     Diffusion(config.diffusion)
+    ReverseProcess.of(config).rehearse()
+    if config.diffusion.min_snr is not None:
+        check_each(config.objective.loss)
     _check_data(config)
     autoencoder_of(config.model, device)
     unet = build_unet(config.model, config.seed)
@@ -159,7 +164,7 @@ def _idle_parts(config: Config) -> list[str]:
 
 
 def _long_evaluations(config: Config, macs: int) -> list[str]:
-    evaluation, steps = config.evaluation, config.diffusion.sampler_steps
+    evaluation, steps = config.evaluation, config.sampler.steps
     images = max(evaluation.images, evaluation.grid_images)
     models = config.topology.clients if config.exchange.keeps_parts else 1
     minutes = models * images * steps * macs / CPU_SPEED / (os.cpu_count() or 1) / 60
@@ -168,6 +173,6 @@ def _long_evaluations(config: Config, macs: int) -> list[str]:
     whose = "" if models == 1 else f" with each of {models} clients' models"
     return [
         f"each evaluation draws {images} images{whose} in {steps} steps: about {minutes:.0f} minutes on this CPU; "
-        f"lower evaluation.images={evaluation.images} or diffusion.sampler_steps={steps}, or draw a few with "
+        f"lower evaluation.images={evaluation.images} or sampler.steps={steps}, or draw a few with "
         "evaluation=grid"
     ]

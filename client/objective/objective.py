@@ -13,7 +13,7 @@ from fedphd.common.errors import SettingError
 from fedphd.common.training.compute import to_device
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.distances import Distance
-from fedphd.common.training.noise_prediction import add_noise, predict
+from fedphd.common.training.noise_prediction import add_noise, loss_of, predict
 
 NO_TERMS: Mapping[str, Term] = MappingProxyType({})
 
@@ -24,7 +24,7 @@ class Objective:
     Parameters
     ----------
     distance : Distance
-        Of the prediction from the noise.
+        Of the prediction from its target, by default the noise.
     diffusion : Diffusion
         The forward process.
     terms : Mapping[str, Term]
@@ -69,20 +69,20 @@ class Objective:
         Parameters
         ----------
         unet : nn.Module
-            Predicts epsilon.
+            Called as diffusers' U-Nets are.
         x_0 : Tensor
             Shape (B, C, H, W), values in [-1, 1], or latents.
 
         Returns
         -------
         Tensor
-            A scalar: the mean distance of epsilon_theta(x_t, t) from epsilon, and the terms.
+            A scalar: the mean distance of the prediction from its target, and the terms.
         """
         noised = add_noise(x_0, self.diffusion)
         with self._features(unet) as features:
             prediction = predict(unet, noised)
         step = Step(unet, noised, prediction, self.compared, features)
-        loss = self.distance(prediction, noised.epsilon)
+        loss = loss_of(prediction, noised, self.distance)
         for term in self.terms.values():
             value = term.value(step)
             loss = loss if value is None else loss + value

@@ -7,6 +7,7 @@ from typing import get_args
 from pydantic.fields import FieldInfo
 
 from fedphd.common.choices import Affects, At, Section
+from fedphd.common.config.correction import FineTuning
 from fedphd.common.config.schema import Config
 
 BY_DEFAULT = frozenset({Affects.MODEL})
@@ -27,7 +28,8 @@ def affects(key: str) -> frozenset[Affects]:
 def decides(key: str, config: Config) -> bool:
     """Say whether a run with another value of a setting is another run.
 
-    More rounds change nothing in those that are over, unless the learning rate falls over all of them.
+    More rounds change nothing in those that are over, unless the learning rate falls over all of them. The sampler
+    draws what is measured, and with FedDDPM what the root is fine-tuned on.
 
     Parameters
     ----------
@@ -42,7 +44,9 @@ def decides(key: str, config: Config) -> bool:
     section = getattr(config, group, None)
     if not (name and isinstance(section, Section)):
         return Affects.MODEL in affects(key)
-    return Affects.MODEL in _affected([type(section)], name.split("."), affects(key))
+    said = _affected([type(section)], name.split("."), affects(key))
+    trained_on = group == "sampler" and isinstance(config.correction, FineTuning)
+    return Affects.MODEL in said or (trained_on and Affects.MEASUREMENT in said)
 
 
 def sections_of(field: FieldInfo) -> list[type[Section]]:

@@ -29,6 +29,7 @@ from fedphd.common.config.types import FolderOrId, Ratio
 from fedphd.common.config.weighting import TiersWeighting
 from fedphd.common.data.data_set import DATA_SETS, DataSet
 from fedphd.common.data.partitions import PARTITIONS, Partition
+from fedphd.common.training.samplers import SAMPLERS, SamplerConfig
 from fedphd.common.wire.exchange import EXCHANGES, Exchange
 
 # --- client ----------------------------------------------------------------------------------
@@ -122,6 +123,7 @@ class Config(Section):
     topology: TopologyConfig
     model: ModelConfig
     diffusion: DiffusionConfig
+    sampler: Annotated[SamplerConfig, SAMPLERS.at("sampler")]
     data: Annotated[DataSet, DATA_SETS.at("data")]
     partition: Annotated[Partition, PARTITIONS.at("partition")]
     evaluation: EvaluationConfig

@@ -1,8 +1,8 @@
 """How a client trains, and the diffusion process that it learns (`training` and `diffusion` in `conf/config.yaml`)."""
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from fedphd.common.choices import Section
 
@@ -24,11 +24,31 @@ class TrainingConfig(Section):
 
 
 class DiffusionConfig(Section):
-    """The forward process and the sampler."""
+    """The process that a network learns to reverse, and how it learns it.
+
+    Attributes
+    ----------
+    prediction : {"epsilon", "v"}
+        What the network predicts: the noise, or v = sqrt(alpha-bar) epsilon - sqrt(1 - alpha-bar) x_0 (Salimans and Ho
+        2022, section 4).
+    min_snr : float or None
+        gamma of the min-SNR weights (Hang et al. 2023); None: all times count the same.
+    """
 
     timesteps: PositiveInt
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
     beta_start: PositiveFloat
     beta_end: PositiveFloat
-    sampler_steps: PositiveInt
-    eta: Annotated[float, Field(ge=0, le=1)]
+    prediction: Literal["epsilon", "v"]
+    min_snr: PositiveFloat | None
+
+    @property
+    def schedule(self) -> dict[str, Any]:
+        """The process in the words of diffusers' schedulers."""
+        return {
+            "num_train_timesteps": self.timesteps,
+            "beta_schedule": self.beta_schedule,
+            "beta_start": self.beta_start,
+            "beta_end": self.beta_end,
+            "prediction_type": "v_prediction" if self.prediction == "v" else "epsilon",
+        }

@@ -16,7 +16,7 @@ from fedphd.common.network import UNet
 from fedphd.common.network.autoencoder import Autoencoder, autoencoder_of
 from fedphd.common.network.networks import image_shape
 from fedphd.common.training.compute import threads, to_device
-from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.training.seeding import derive_seed, numpy_rng
 
 EVALUATION = ("evaluation",)
@@ -30,12 +30,12 @@ class Sampler:
 
     Attributes
     ----------
-    diffusion : Diffusion
-        DDIM's steps and eta.
+    reverse : ReverseProcess
+        From noise to images.
     seed : int
         The run's seed. An image's noise depends on it, on the stream and on the image's place in it
-        alone, not on how many are drawn nor on the batches; the sampler's own noise (eta above 0) depends
-        on the batches too.
+        alone, not on how many are drawn nor on the batches; the sampler's own noise (of DDPM, or of DDIM with eta
+        above 0) depends on the batches too.
     batch_size : int
         Images that are drawn together.
     device : torch.device
@@ -44,7 +44,7 @@ class Sampler:
         That of the latents which the U-Net draws; None where it draws pixels.
     """
 
-    diffusion: Diffusion
+    reverse: ReverseProcess
     seed: int
     batch_size: int
     device: torch.device
@@ -57,10 +57,10 @@ class Sampler:
         Raises
         ------
         SettingError
-            If diffusion or autoencoder cannot be as configured.
+            If sampler or autoencoder cannot be as configured.
         """
         autoencoder = autoencoder_of(config.model, device)
-        return cls(Diffusion(config.diffusion), config.seed, config.evaluation.batch_size, device, autoencoder)
+        return cls(ReverseProcess.of(config), config.seed, config.evaluation.batch_size, device, autoencoder)
 
     def draw(self, unet: UNet, count: int, *, first: int = 0, stream: Stream = EVALUATION) -> Pixels:
         """Generate images.
@@ -84,7 +84,7 @@ class Sampler:
         shape = image_shape(unet) if self.autoencoder is None else self.autoencoder.image_shape
         images = np.empty((count, *shape), np.uint8)
         with threads(os.cpu_count() or 1):  # the clients wait meanwhile
-            for start, x_0 in self._batches(unet, range(first, first + count), stream, clip=self.autoencoder is None):
+            for start, x_0 in self._batches(unet, range(first, first + count), stream):
                 drawn = x_0 if self.autoencoder is None else self.autoencoder.decode(x_0)
                 images[start : start + len(drawn)] = _to_bytes(drawn)
         return images
@@ -101,11 +101,11 @@ class Sampler:
         """
         latents = np.empty((count, *image_shape(unet)), np.float32)
         with threads(os.cpu_count() or 1):
-            for start, x_0 in self._batches(unet, range(first, first + count), stream, clip=False):
+            for start, x_0 in self._batches(unet, range(first, first + count), stream):
                 latents[start : start + len(x_0)] = x_0.float().cpu().numpy()
         return latents
 
-    def _batches(self, unet: UNet, places: range, stream: Stream, clip: bool) -> Iterator[tuple[int, Tensor]]:
+    def _batches(self, unet: UNet, places: range, stream: Stream) -> Iterator[tuple[int, Tensor]]:
         """Yield x_0 of the images at these places of the stream, batch by batch, each with its start among them."""
         shape = image_shape(unet)
         noise = numpy_rng(self.seed, *stream, "noise")
@@ -116,7 +116,7 @@ class Sampler:
             size = min(self.batch_size, places.stop - start)
             epsilon = torch.from_numpy(noise.standard_normal((size, *shape), np.float32)).to(self.device)
             generator = torch.Generator().manual_seed(derive_seed(self.seed, *stream, "sampler", start))
-            yield start - places.start, self.diffusion.sample(unet, epsilon, generator, clip=clip)
+            yield start - places.start, self.reverse.sample(unet, epsilon, generator)
 
 
 def _to_bytes(images: Tensor) -> Pixels:

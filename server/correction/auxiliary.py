@@ -25,7 +25,7 @@ from fedphd.common.network import UNet
 from fedphd.common.run.events import Draw
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.training.compute import pick_device
-from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.training.sampling import Sampler
 from fedphd.server.correction.apportionment import apportion
 
@@ -78,7 +78,7 @@ class AuxiliarySet:
         self._options = FineTuning.narrow(config.correction, "correction")
         self.shares = apportion(self._options.images, samples)
         device = pick_device(config.runtime.device)
-        self._sampler = Sampler(Diffusion(config.diffusion), config.seed, self._options.chunk, device)
+        self._sampler = Sampler(ReverseProcess.of(config), config.seed, self._options.chunk, device)
         self._run = _run_id(config)
         for draft in folder.glob(".*.draft"):  # of a process that was killed
             draft.unlink()

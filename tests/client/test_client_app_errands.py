@@ -18,7 +18,7 @@ from fedphd.common.training.sampling import Sampler
 from fedphd.common.wire.messages import DRAW, LOCAL, TRAIN, ClientErrand, ClientUpdate, Drawing
 from fedphd.common.wire.parts import PARTS, Parts
 
-QUICK = ["diffusion.sampler_steps=2"]
+QUICK = ["sampler.steps=2"]
 LOCALLY = ["correction=each_round", "correction.local_epochs=3"]
 
 

@@ -193,7 +193,7 @@ class TestBadOptions:
     def test_steps_must_divide_timesteps(self, steps, nearest):
         with pytest.raises(SettingError, match=f"timesteps=1000.*nearest is {nearest}") as error:
             diffusion(sampler_steps=steps)
-        assert error.value.key == "diffusion.sampler_steps"
+        assert error.value.key == "sampler.steps"
 
     @pytest.mark.parametrize("schedule", ["linear", "scaled_linear"])
     @pytest.mark.parametrize("beta_end", [1e-5, 1.0, 2.0])

@@ -40,7 +40,7 @@ def holders(tmp_path: Path) -> Path:
 
 def own_config(path: Path, *overrides: str) -> Config:
     unet = "{sample_size: 8, in_channels: 3, out_channels: 3}"
-    size = ["topology.clients=2", "topology.edges=1", "rounds=1", "diffusion.sampler_steps=2", "topology.edge_rounds=1"]
+    size = ["topology.clients=2", "topology.edges=1", "rounds=1", "sampler.steps=2", "topology.edge_rounds=1"]
     data = ["data=folder", f"data.path={path}", "data.size=8", f"+model.unet={unet}", "evaluation.grid_images=4"]
     return small_config("partition=own", *data, *size, *overrides)
 

@@ -19,7 +19,7 @@ from fedphd.common.network.structure import Structure, StructureError
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.sampling import Sampler
 
-DIFFUSION = Diffusion(small_config("diffusion.sampler_steps=2").diffusion)
+DIFFUSION = Diffusion(small_config("sampler.steps=2").diffusion)
 
 
 def own(name: str, **options: object) -> ModelConfig:

@@ -34,7 +34,7 @@ def tiny_unet(channels: int = 1, side: int = 8) -> UNet2DModel:
 
 
 def two_steps(eta: float = 0.0) -> Diffusion:
-    return Diffusion(small_config("diffusion.sampler_steps=2", f"diffusion.eta={eta}").diffusion)
+    return Diffusion(small_config("sampler.steps=2", f"sampler.eta={eta}").diffusion)
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
@@ -101,7 +101,7 @@ class TestLatents:
         np.testing.assert_array_equal(sampler.draw_latents(unet, 1, first=4), latents[4:])
 
     def test_the_configured_unet_draws_images_of_the_datas_size(self, tmp_path: Path) -> None:
-        config = small_config(*latent_overrides(save_autoencoder(tmp_path)), "diffusion.sampler_steps=2")
+        config = small_config(*latent_overrides(save_autoencoder(tmp_path)), "sampler.steps=2")
         unet = build_unet(config.model, 0)
         images = Sampler.of(config, CPU).draw(unet, 3)
         assert images.shape == (3, 1, 8, 8)

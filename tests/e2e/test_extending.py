@@ -17,7 +17,7 @@ from fedphd.server.state import GlobalState
 
 TINY = [
     *("runtime=inprocess", "method=fedavg", "rounds=2", "data.limit=200", "training.batch_size=25"),
-    *("diffusion.sampler_steps=2", "evaluation=grid", "evaluation.every=9", "evaluation.grid_images=4"),
+    *("sampler.steps=2", "evaluation=grid", "evaluation.every=9", "evaluation.grid_images=4"),
     *("topology.clients=2", "topology.edges=0", "topology.edge_rounds=1"),
     *("topology.participation=1", "partition=iid"),
 ]

@@ -15,7 +15,7 @@ NEEDED = {  # what an example asks for beside its choice
 }
 TRAINED = [
     *("runtime=inprocess", "rounds=2", "topology.clients=2", "topology.edges=2", "topology.participation=1.0"),
-    *("training.batch_size=25", "diffusion.sampler_steps=2", "method=fedavg", "model=two_layers8", "data=rings"),
+    *("training.batch_size=25", "sampler.steps=2", "method=fedavg", "model=two_layers8", "data=rings"),
     *("data.limit=60", "partition=sorted", "partition.min_samples=5", "+objective/term=weight_decay", "codec=int16"),
     *("assignment=least_busy", "weighting=root_of_samples", "evaluation=pooled", "evaluation.images=4"),
     *("evaluation.grid_images=4", "evaluation.every=2", "tracking=sheet"),

@@ -26,7 +26,7 @@ FEDPHD = str(Path(sys.executable).parent / "fedphd")
 # Four clients of 50 digits each in the mean, of whom three train in each edge round.
 TINY = [
     *("rounds=2", "data.limit=200", "training.batch_size=25", "training.warmup_steps=5"),
-    *("diffusion.sampler_steps=2", "evaluation=grid", "evaluation.every=9", "evaluation.grid_images=4"),
+    *("sampler.steps=2", "evaluation=grid", "evaluation.every=9", "evaluation.grid_images=4"),
 ]
 FOUR = ["topology.clients=4", "topology.participation=0.75", "partition=dirichlet", "partition.min_samples=20"]
 QUICKLY = ["correction.local_epochs=1", "correction.images=12", "correction.chunk=4", "correction.steps=2"]

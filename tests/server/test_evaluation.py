@@ -15,7 +15,7 @@ from fedphd.server.evaluation.frechet import fit_gaussian, frechet_distance
 from fedphd.server.recorder import check_outlets
 
 QUICK = [
-    "diffusion.sampler_steps=2",
+    "sampler.steps=2",
     "evaluation.images=12",
     "evaluation.grid_images=5",
     "evaluation.batch_size=8",
@@ -108,7 +108,7 @@ def test_distance_grows_as_real_images_are_spoilt(tmp_path):
 def test_grid_only_never_touches_the_data(tmp_path):
     (tmp_path / "broken.npz").touch()
     broken = ["data=npz", f"data.path={tmp_path / 'broken.npz'}"]
-    evaluator = Evaluator(compose(["evaluation=grid", "diffusion.sampler_steps=2", *broken]), tmp_path)
+    evaluator = Evaluator(compose(["evaluation=grid", "sampler.steps=2", *broken]), tmp_path)
     assert without_time(evaluator.evaluate(12, tiny_unet())) == {}
     assert evaluator.references() == {}
     with Image.open(tmp_path / "samples" / "round_0012.png") as picture:

@@ -21,7 +21,7 @@ from fedphd.server.recorder import Recorder
 from fedphd.server.state import GlobalState, RoundSummary
 
 START = pack(build_unet(small_config().model, 0).state_dict())
-QUICK = ["diffusion.sampler_steps=1", "evaluation.grid_images=4"]
+QUICK = ["sampler.steps=1", "evaluation.grid_images=4"]
 
 
 class Site:
