@@ -8,6 +8,7 @@ from fedphd.common.errors import SettingError
 from fedphd.common.training.seeding import derive_seed
 
 EQUAL = IID(kind="iid")
+DRAWS = st.sampled_from(["seeded", "published"])
 
 
 def label_counts(labels, parts, classes):
@@ -41,9 +42,11 @@ def partitions(draw):
     labels = np.array(draw(st.permutations(blocks(*sizes).tolist())), np.int64)
     config = draw(
         st.one_of(
-            st.just(EQUAL),
+            DRAWS.map(lambda draw: skewed("iid", draw=draw)),
             st.integers(1, classes).map(pathological),
-            st.sampled_from(["dirichlet", "quantity"]).map(lambda kind: skewed(kind, alpha=5.0)),
+            st.tuples(st.sampled_from(["dirichlet", "quantity"]), DRAWS).map(
+                lambda choice: skewed(choice[0], alpha=5.0, draw=choice[1])
+            ),
         )
     )
     return labels, classes, config, clients

@@ -31,7 +31,7 @@ class Partition(Choice):
     min_samples: PositiveInt = 1
 
     @abstractmethod
-    def draw(self, labels: Indices, num_classes: int, clients: int, rng: Rng) -> list[Indices]:
+    def split(self, labels: Indices, num_classes: int, clients: int, rng: Rng) -> list[Indices]:
         """Split the images.
 
         Parameters
@@ -67,7 +67,7 @@ def partition(labels: Indices, num_classes: int, scheme: Partition, clients: int
     Parameters
     ----------
     labels, num_classes, clients
-        As for `Partition.draw`.
+        As for `Partition.split`.
     scheme : Partition
         The scheme.
     seed : int
@@ -87,7 +87,7 @@ def partition(labels: Indices, num_classes: int, scheme: Partition, clients: int
     if len(labels) < clients * least:
         advice = f"{len(labels)} images are too few for partition.min_samples={least} at each client"
         raise SettingError("topology.clients", clients, f"{advice}; use at most {len(labels) // least} clients")
-    parts = scheme.draw(labels, num_classes, clients, numpy_rng(seed, "partition", scheme.kind))
+    parts = scheme.split(labels, num_classes, clients, numpy_rng(seed, "partition", scheme.kind))
     smallest = min(map(len, parts))
     if smallest < least:  # schemes that do not draw sizes cannot draw again
         raise SettingError(

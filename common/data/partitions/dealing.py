@@ -1,6 +1,7 @@
 """What schemes have in common: how many images a client gets is decided first, and which ones is drawn at random."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,8 @@ from fedphd.common.data.partitions.base import Indices, Rng
 from fedphd.common.errors import SettingError
 
 Counts = NDArray[np.int64]
+Shares = NDArray[np.float64]
+Drawn = TypeVar("Drawn")
 
 MAX_TRIES = 10_000  # draws before min_samples is called out of reach; two seconds at 10 classes
 
@@ -29,19 +32,27 @@ def equal(total: int, parts: int) -> Counts:
     return np.diff(np.arange(parts + 1) * total // parts)
 
 
-def cut(total: int, shares: NDArray[np.float64]) -> Counts:
+def cut(total: int, shares: Shares) -> Counts:
     """Round `total * shares` to whole numbers that add up to `total`."""
     inner = (np.cumsum(shares) * total).astype(np.int64)[:-1]
     return np.diff(inner, prepend=0, append=total)
 
 
-def until(draw: Callable[[], Counts | None], min_samples: int, clients: int, alpha: float) -> Counts:
+def until(
+    draw: Callable[[], Drawn | None],
+    sizes: Callable[[Drawn], Counts | Shares],
+    min_samples: int,
+    clients: int,
+    alpha: float,
+) -> Drawn:
     """Draw again and again until each client has `min_samples` images.
 
     Parameters
     ----------
-    draw : Callable[[], NDArray[int64] or None]
-        Gives the clients' sizes, shape (clients,), or sizes by class, shape (clients, classes); None: no sound draw.
+    draw : Callable[[], Drawn or None]
+        Draws what decides who gets what; None: no sound draw.
+    sizes : Callable[[Drawn], NDArray]
+        Says how many images each client has by a draw, shape (clients,).
     min_samples, clients, alpha : int, int, float
         The options, for the error.
 
@@ -51,9 +62,9 @@ def until(draw: Callable[[], Counts | None], min_samples: int, clients: int, alp
         If no draw of many did.
     """
     for _ in range(MAX_TRIES):
-        counts = draw()
-        if counts is not None and counts.reshape(clients, -1).sum(axis=1).min() >= min_samples:
-            return counts
+        drawn = draw()
+        if drawn is not None and sizes(drawn).min() >= min_samples:
+            return drawn
     raise SettingError(
         "partition.min_samples",
         min_samples,

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, PositiveFloat
 
 from fedphd.common.data.partitions.base import PARTITIONS, Indices, Partition, Rng
 from fedphd.common.data.partitions.dealing import Counts, cut, deal_classes, until
+from fedphd.common.data.partitions.published import Draw, label_skew
 from fedphd.common.errors import SettingError
 
 
@@ -22,14 +23,31 @@ Alpha = Annotated[PositiveFloat, BeforeValidator(_given)]
 
 @PARTITIONS.register("dirichlet")
 class Dirichlet(Partition):
-    """Each class's spread is drawn from Dirichlet(alpha): NIID-Bench's distribution-based label imbalance."""
+    """Each class's spread is drawn from Dirichlet(alpha): NIID-Bench's distribution-based label imbalance.
+
+    Attributes
+    ----------
+    alpha : float
+        Concentration; smaller is more skewed.
+    draw : {"seeded", "published"}
+        By the run's seed, or as FedDiffuse's authors drew theirs.
+    """
 
     alpha: Alpha
+    draw: Draw = "seeded"
 
-    def draw(self, labels: Indices, num_classes: int, clients: int, rng: Rng) -> list[Indices]:
+    def split(self, labels: Indices, num_classes: int, clients: int, rng: Rng) -> list[Indices]:
         """Draw the counts, again until each client has `min_samples` images, then the images."""
+        if self.draw == "published":
+            return label_skew(labels, num_classes, clients, self.alpha, self.min_samples)
         class_sizes = np.bincount(labels, minlength=num_classes)
-        counts = until(lambda: self._counts(class_sizes, clients, rng), self.min_samples, clients, self.alpha)
+        counts = until(
+            lambda: self._counts(class_sizes, clients, rng),
+            lambda drawn: drawn.sum(axis=1),
+            self.min_samples,
+            clients,
+            self.alpha,
+        )
         return deal_classes(labels, counts, rng)
 
     def _counts(self, class_sizes: Counts, clients: int, rng: Rng) -> Counts | None:

@@ -15,7 +15,7 @@ class Own(Partition):
 
     splits: ClassVar[bool] = False
 
-    def draw(self, _labels: Indices, _num_classes: int, _clients: int, _rng: Rng) -> list[Indices]:
+    def split(self, _labels: Indices, _num_classes: int, _clients: int, _rng: Rng) -> list[Indices]:
         """Refuse: there is nothing to split."""
         raise ValueError("partition=own splits nothing")
 

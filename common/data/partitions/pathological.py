@@ -24,7 +24,7 @@ class Pathological(Partition):
 
     classes_per_client: Annotated[PositiveInt, BeforeValidator(_given)]
 
-    def draw(self, labels: Indices, num_classes: int, clients: int, rng: Rng) -> list[Indices]:
+    def split(self, labels: Indices, num_classes: int, clients: int, rng: Rng) -> list[Indices]:
         """Count by the scheme, then draw which images these are."""
         class_sizes = np.bincount(labels, minlength=num_classes)
         held = self.classes_per_client
