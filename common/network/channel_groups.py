@@ -1,6 +1,6 @@
 """Which weights a pruning removes together: channel by channel, over all layers that a channel runs through."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +42,7 @@ class Slices:
 
 @dataclass(frozen=True)
 class ChannelGroups:
-    """A network's groups: the weights of a channel are one, and a slice that makes one and takes another counts in both.
+    """A network's groups: the weights of each channel. One that makes a channel and takes another is in both groups.
 
     Attributes
     ----------
@@ -84,26 +84,19 @@ def channel_groups(unet: UNet) -> ChannelGroups:
     with working_copy(unet) as (traced, inputs):
         graph = tp.DependencyGraph().build_dependency(traced, inputs)
         names = {module: f"{name}.weight" for name, module in traced.named_modules()}
-        groups = list(graph.get_all_groups([last_convolution(traced)]))
-        firsts, count = _numbered(groups)
-        slices = [one for first, group in zip(firsts, groups, strict=True) for one in _slices(group, first, names)]
+        count: int = 0
+        slices: list[Slices] = []
+        for group in graph.get_all_groups([last_convolution(traced)]):
+            slices += _slices(group, count, names)
+            count += len(group[0].idxs)
     return ChannelGroups(count, tuple(slices))
-
-
-def _numbered(groups: Iterable[tp.Group]) -> tuple[list[int], int]:
-    """Number the channels of all groups of layers one after the other: the first of each, and how many there are."""
-    firsts, count = [], 0
-    for group in groups:
-        firsts.append(count)
-        count += len(group[0].idxs)
-    return firsts, count
 
 
 def _slices(group: tp.Group, first: int, names: Mapping[nn.Module, str]) -> Iterator[Slices]:
     for item in group:
         function, layer = item.dep.pruning_fn, item.dep.layer
-        if function not in (*OUTPUTS, *INPUTS):
-            continue
+        if function not in (*OUTPUTS, *INPUTS) or None in item.root_idxs:
+            continue  # torch-pruning does not rank by it either
         transposed = isinstance(layer, nn.ConvTranspose2d)
         dimension = int((function in INPUTS) != transposed)
         channels = first + torch.tensor(item.root_idxs)
