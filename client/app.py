@@ -52,11 +52,12 @@ def train_local(message: Message, context: Context) -> Message:
 def draw(message: Message, context: Context) -> Message:
     """Draw images with this client's model, where each client has parts of its own and no global model exists."""
     place, errand = Place.of(context), ClientErrand.read(message.content)
-    sampler = Sampler.of(place.config, pick_device(place.config.runtime.device))
-    unet = network(place.config.model, _keeper(place, errand).receive())
+    sampler = Sampler.of(place.config, pick_device(place.config))
+    model, trained = _keeper(place, errand).to_draw_with()
+    unet = network(place.config.model, model)
     with place.training():
         images = sampler.draw(unet, errand.images)
-    return Message(Drawing(place.name, images).write(), reply_to=message)
+    return Message(Drawing(place.name, images, trained).write(), reply_to=message)
 
 
 def _keeper(place: Place, order: TrainOrder | ClientErrand) -> Keeper:

@@ -42,7 +42,7 @@ class EdgeRound:
         self.config = place.config
         self.order = order
         self.keeper = keeper
-        self.device = pick_device(place.config.runtime.device)
+        self.device = pick_device(place.config)
 
     def run(self) -> ClientUpdate:
         """Train what came, keep what the next rounds need, and report what is asked for."""
@@ -58,7 +58,6 @@ class EdgeRound:
             edge_round=self.order.edge_round,
             samples=told_samples(reported_counts(self.config, self.place.index, self.place.folder)),
             loss=result.loss,
-            steps=result.steps,
             seconds=result.seconds,
             control=self._control_change(control, c_k),
         )
@@ -72,7 +71,8 @@ class EdgeRound:
     def _session(self) -> Session:
         config, edge_round = self.config, self.order.edge_round
         seed = derive_seed(config.seed, "train", self.place.index, edge_round)
-        return Session(config.training, self.device, seed, edge_round, config.edge_rounds)
+        warmup_start = config.pruning.warmup_start(self.order.root_round) * config.topology.edge_rounds
+        return Session(config.training, self.device, seed, edge_round, config.edge_rounds, warmup_start)
 
     def _optimizer_store(self) -> OptimizerStore | None:
         """Keep this client's optimizer for as long as a resend or a resumed root can ask for it."""

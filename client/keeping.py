@@ -6,7 +6,8 @@ kept           where the method needs it
 ``own``        the parts of the network that never travel (`exchange=ulatdec`, `udec`)
 ``received``   what each edge sent, for changes that count from it (`codec.access.down.of=change`)
 ``residual``   what rounding took away from the last message (`codec.access.up.error_feedback`)
-``previous``   the client's last local model (terms of the objective with `keeps_previous`)
+``previous``   the client's last local model (terms of the objective with `keeps_previous`; where there is no global
+               model, `evaluation.clients=trained`)
 ``control``    c_k (`objective.control_variates`)
 =============  ==========================================================================================
 
@@ -119,9 +120,20 @@ class Keeper:
             self.keep("own", trained.select(restrict(self.structure, self._personal)))
         if codec.down.of == "change":
             self._save(f"received/{self.edge}", self.edge, self.received)
-        if self.config.objective.keeps_previous:
+        if self.config.keeps_previous:
             self.keep("previous", trained)
         return coded
+
+    # --- images ---
+
+    def to_draw_with(self) -> tuple[PackedModel, bool]:
+        """Give the model that `evaluation.clients` asks for, and say whether it is as the client last trained it.
+
+        A client that has not trained, or did not keep what it trained, has only what came. Raises as `receive`.
+        """
+        came = self.receive()
+        trained = self.restore("previous", self.structure) if self.config.evaluation.clients == "trained" else None
+        return (came, False) if trained is None else (trained, True)
 
     # --- control variates ---
 

@@ -21,7 +21,7 @@ from fedphd.common.wire.messages import ClientUpdate
 
 def train_local_model(place: Place, keeper: Keeper) -> ClientUpdate:
     """Train what came for `correction.local_epochs`, and report it whole; nothing is kept."""
-    config, device = place.config, pick_device(place.config.runtime.device)
+    config, device = place.config, pick_device(place.config)
     unet = network(config.model, keeper.receive())
     epochs = FineTuning.narrow(config.correction, "correction").local_epochs
     training = config.training.model_copy(update={"epochs": epochs})
@@ -35,7 +35,6 @@ def train_local_model(place: Place, keeper: Keeper) -> ClientUpdate:
         edge_round=keeper.edge_round,
         samples=told_samples(reported_counts(config, place.index, place.folder)),
         loss=result.loss,
-        steps=result.steps,
         seconds=result.seconds,
     )
 

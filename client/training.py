@@ -75,9 +75,10 @@ def _descent(
         control.follow(optimizer)
     steps_per_round = config.epochs * ceil(images / config.batch_size)
     first, steps = session.edge_round * steps_per_round, session.edge_rounds * steps_per_round
+    warmup_start = session.warmup_start * steps_per_round
     return Descent(
         optimizer,
-        lambda step: config.lr * lr_factor(config, first + step, steps),
+        lambda step: config.lr * lr_factor(config, first + step, steps, warmup_start),
         control.correct if control is not None else None,
     )
 
@@ -89,7 +90,7 @@ def _batches(images: TrainingSet, config: TrainingConfig) -> Iterator[Tensor]:
             yield images.batch(indices, config.flip)
 
 
-def lr_factor(config: TrainingConfig, step: int, steps: int) -> float:
+def lr_factor(config: TrainingConfig, step: int, steps: int, warmup_start: int = 0) -> float:
     """Share of the learning rate at a step: a linear warm-up, then constant or falling linearly to zero.
 
     Steps count over the whole run, as if the client had trained in every edge round so far (our
@@ -101,6 +102,8 @@ def lr_factor(config: TrainingConfig, step: int, steps: int) -> float:
         `warmup_steps` and `schedule`.
     step, steps : int
         The step, from 0, and the number of steps in the whole run.
+    warmup_start : int
+        The step, from 0, with which the warm-up begins. The fall of the schedule does not begin anew.
     """
-    warmup = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    warmup = min(1.0, (step - warmup_start + 1) / max(config.warmup_steps, 1))
     return warmup if config.schedule == "constant" else warmup * (1 - step / steps)

@@ -78,7 +78,7 @@ def check(config: Config) -> list[str]:
         cannot be loaded or its latents do not fit the U-Net; if the U-Net cannot be built or pruned so, or has no such
         parts; if the device is not there.
     """
-    device = pick_device(config.runtime.device)
+    device = pick_device(config)
     _check_gpus(config.runtime)
     if isinstance(config.runtime, Deployment):
         address(config.runtime)

@@ -91,7 +91,7 @@ def _reason(error: Exception) -> str:
 
 def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> GlobalState:
     (run_dir / CONFIG).write_text(to_yaml(config), encoding="utf-8")
-    pick_device(config.runtime.device)  # also sets the number of threads, on which sums depend
+    pick_device(config)  # also sets the number of threads, on which sums depend
     pruning = PruningSchedule(config, ledger)
     state = _resumed(config, ledger) or _first_state(config, pruning)
     try:

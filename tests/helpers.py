@@ -157,7 +157,7 @@ class Crowd:
         if rest is not None:
             residuals[order.edge_round] = (_zeros(shared) if residual is None else residual).overlay(rest)
         own = self.profile(index)
-        update = ClientUpdate(model, own.client, order.edge_round, own.samples, 1.0 + index, 1, 0.5)
+        update = ClientUpdate(model, own.client, order.edge_round, own.samples, 1.0 + index, 0.5)
         if not (self.config.objective.control_variates and order.final):
             return update
         change = _plus(_zeros(order.answer), self.adds[index])
@@ -167,13 +167,13 @@ class Crowd:
         """Give a model of the client's own: what came, and its constant."""
         model, own = _plus(self.receive(index, errand), self.adds[index]), self.profile(index)
         coded, _ = upload(model, model, standalone(self.config.codec.access.up), None)
-        return ClientUpdate(coded, own.client, errand.edge_round, own.samples, 1.0 + index, 1, 0.5)
+        return ClientUpdate(coded, own.client, errand.edge_round, own.samples, 1.0 + index, 0.5)
 
     def drawing(self, index: int, errand: ClientErrand) -> Drawing:
         """Draw images of which all pixels are the client's number."""
         self.receive(index, errand)
         shape = (errand.images, *pixel_shape(self.config.model))
-        return Drawing(self.profile(index).client, np.full(shape, index, np.uint8))
+        return Drawing(self.profile(index).client, np.full(shape, index, np.uint8), True)
 
     def app(self) -> ClientApp:
         app = ClientApp()

@@ -5,6 +5,7 @@ A new term is a class with a registration like `proximal.Proximal`, imported bel
 """
 
 from fedphd.client.objective.contrastive import Contrastive
+from fedphd.client.objective.group_lasso import GroupLasso
 from fedphd.client.objective.group_sparsity import GroupSparsity
 from fedphd.client.objective.objective import Objective, check_features
 from fedphd.client.objective.proximal import Proximal
@@ -14,6 +15,7 @@ __all__ = [
     "TERMS",
     "Compared",
     "Contrastive",
+    "GroupLasso",
     "GroupSparsity",
     "Objective",
     "Proximal",

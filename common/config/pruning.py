@@ -34,6 +34,10 @@ class PruningConfig(Choice):
         """Share of channels to remove; 0 if nothing is pruned."""
         return 0.0
 
+    def warmup_start(self, _root_round: int) -> int:
+        """Say after how many root rounds the learning rate's warm-up began that holds in a root round (from 1)."""
+        return 0
+
     def phase(self, root_round: int) -> str:
         """Name the phase that a root round (from 1) belongs to: "dense", "sparse" or "pruned"."""
         if self.after is None:
@@ -82,11 +86,16 @@ class SparseThenPrune(Pruned):
 
     sparse: ClassVar[bool] = True
     sparse_rounds: PositiveInt
+    restart_warmup: bool
 
     @property
     def after(self) -> int:
         """The sparse rounds."""
         return self.sparse_rounds
+
+    def warmup_start(self, root_round: int) -> int:
+        """With `restart_warmup`, warm-up begins anew after the pruning, as the authors' code makes a new trainer."""
+        return self.after if self.restart_warmup and root_round > self.after else 0
 
     def check(self, config: "Config") -> None:
         """Check that something is pruned, and that the run is long enough for it."""

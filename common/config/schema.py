@@ -4,7 +4,7 @@ The comments that explain each option to a user stand beside it in `conf/`; here
 its range and the checks that need more than one option.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     ConfigDict,
@@ -97,6 +97,7 @@ class EvaluationConfig(Section):
     batch_size: Annotated[PositiveInt, Affects.NOTHING]
     extractor: str | None  # a registered name, or an import path package.module:attribute
     real_images: PositiveInt | None = None
+    clients: Literal["trained", "averaged"] = "trained"  # with which model each draws, where there is no global one
 
 
 class TrackerConfig(Carried):
@@ -137,6 +138,12 @@ class Config(Section):
     def backbone(self) -> WaysCodec:
         """The codecs between edges and root; without an edge tier nothing is coded there, since nothing travels."""
         return self.codec.backbone if self.topology.edges else WaysCodec(down=EXACT, up=EXACT)
+
+    @property
+    def keeps_previous(self) -> bool:
+        """Whether clients keep their last local model, all of it: for the objective, or to draw with it."""
+        drawn = self.exchange.keeps_parts and self.evaluation.clients == "trained"
+        return drawn or self.objective.keeps_previous
 
     @property
     def keeps_states(self) -> bool:

@@ -69,8 +69,8 @@ class ExpectedDrawing(Expected[Drawing, Drawing]):
         return message
 
     def receipt(self, message: Drawing) -> Receipt:
-        """Tell how large the images are."""
-        return Receipt(images=message.images.nbytes)
+        """Tell how large the images are, and which model drew them."""
+        return Receipt(images=message.images.nbytes, facts={"trained": message.trained})
 
 
 def expected(task: str, structure: Structure, model: ModelConfig, images: int) -> Expected[Any, Any]:

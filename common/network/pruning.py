@@ -73,14 +73,14 @@ def prune(unet: UNet, ratio: float) -> tuple[UNet, Pruning]:
     check_prunable(unet)
     if not 0 < ratio < 1:
         raise SettingError("pruning.ratio", ratio, _advice(unet))
-    with _working_copy(unet) as (pruned, inputs):
+    with working_copy(unet) as (pruned, inputs):
         pruner = tp.pruner.BasePruner(
             pruned,
             inputs,
             # The authors' GroupNormImportance(p=2), by torch-pruning's present name for it.
             importance=tp.importance.GroupMagnitudeImportance(p=2),
             pruning_ratio=ratio,
-            ignored_layers=[_last_convolution(pruned)],
+            ignored_layers=[last_convolution(pruned)],
             num_heads={layer: block.heads for block in _attentions(pruned) for layer in _projections(block)},
             # torch-pruning's defaults are shared by all pruners and would keep every pruned model alive.
             in_channel_groups={},
@@ -117,14 +117,14 @@ def prune_like(unet: UNet, pruning: Pruning) -> UNet:
     structure = Structure.of(unet.state_dict()).id
     if structure != pruning.structure:
         raise StructureError(f"structure {structure} cannot be pruned like {pruning.structure}: the channels differ")
-    with _working_copy(unet) as (pruned, inputs):
+    with working_copy(unet) as (pruned, inputs):
         graph = tp.DependencyGraph().build_dependency(pruned, inputs)
         graph.load_pruning_history([(name, out, list(indices)) for name, out, indices in pruning.history])
     return pruned
 
 
 @contextmanager
-def _working_copy(unet: UNet) -> Iterator[tuple[UNet, tuple[Tensor, Tensor]]]:
+def working_copy(unet: UNet) -> Iterator[tuple[UNet, tuple[Tensor, Tensor]]]:
     """Lend a copy that torch-pruning can trace and cut, with inputs; put right afterwards what it left.
 
     Tracing needs gradients: under no_grad it fails, and frozen parameters it leaves unpruned without
@@ -140,7 +140,7 @@ def _working_copy(unet: UNet) -> Iterator[tuple[UNet, tuple[Tensor, Tensor]]]:
     work.to(next(unet.parameters()).device).train(unet.training)
 
 
-def _last_convolution(unet: UNet) -> nn.Conv2d:
+def last_convolution(unet: UNet) -> nn.Conv2d:
     """Give the one that makes the image, whose channels stay."""
     return [module for module in unet.get_submodule("conv_out").modules() if isinstance(module, nn.Conv2d)][-1]
 

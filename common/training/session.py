@@ -23,6 +23,8 @@ class Session:
         From 0 over the whole run; places the training in the learning rate's schedule.
     edge_rounds : int
         Edge rounds in the whole run.
+    warmup_start : int
+        The edge round in which the learning rate's warm-up began: the first, or that after a pruning.
     """
 
     config: TrainingConfig
@@ -30,3 +32,4 @@ class Session:
     seed: int
     edge_round: int = 0
     edge_rounds: int = 1
+    warmup_start: int = 0

@@ -77,7 +77,7 @@ class AuxiliarySet:
         self.ledger = ledger
         self._options = FineTuning.narrow(config.correction, "correction")
         self.shares = apportion(self._options.images, samples)
-        device = pick_device(config.runtime.device)
+        device = pick_device(config)
         self._sampler = Sampler(ReverseProcess.of(config), config.seed, self._options.chunk, device)
         self._run = _run_id(config)
         for draft in folder.glob(".*.draft"):  # of a process that was killed

@@ -40,7 +40,7 @@ class Correction:
     def __init__(self, config: Config, auxiliary: Callable[[], TrainingSet], ledger: Ledger) -> None:
         self.config = config
         self.options = FineTuning.narrow(config.correction, "correction")
-        self.device = pick_device(config.runtime.device)
+        self.device = pick_device(config)
         distance = find_distance(config.objective.loss)
         self._loss = partial(simple_loss, diffusion=Diffusion(config.diffusion), distance=distance)
         self.ledger = ledger

@@ -1,5 +1,6 @@
 """Evaluating a method without a global model: each client's own is measured (FedDiffuse, ULATDEC and UDEC)."""
 
+import logging
 import time
 from collections.abc import Iterable
 from math import ceil
@@ -10,6 +11,8 @@ from fedphd.common.data.images import Pixels
 from fedphd.common.run.figures import quality
 from fedphd.common.wire.messages import Drawing
 from fedphd.server.evaluation.evaluator import Evaluator
+
+log = logging.getLogger(__name__)
 
 
 def evaluate_clients(evaluator: Evaluator, round: int, drawings: Iterable[Drawing]) -> dict[str, float]:
@@ -32,14 +35,20 @@ def evaluate_clients(evaluator: Evaluator, round: int, drawings: Iterable[Drawin
         ``evaluation_seconds`` if no client drew.
     """
     started = time.perf_counter()
+    untrained: list[str] = []
     shown: list[Pixels] = []
     measured: dict[str, dict[str, float]] = {}
     grid = evaluator.config.evaluation.grid_images
     for drawing in drawings:
         measured[drawing.client] = evaluator.measure(drawing.images)
+        untrained += [] if drawing.trained else [drawing.client]
         if len(shown) < grid:
             shown.append(drawing.images)
             shown = [images[: ceil(grid / len(shown))].copy() for images in shown]
+    if untrained and evaluator.config.evaluation.clients == "trained":
+        log.warning(
+            "drew with what they were sent, since they kept nothing that they trained: %s", ", ".join(untrained)
+        )
     if shown:
         evaluator.show(round, np.concatenate(shown))
     return _summary(measured) | {"evaluation_seconds": time.perf_counter() - started}

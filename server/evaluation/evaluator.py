@@ -44,7 +44,7 @@ class Evaluator:
     def __init__(self, config: Config, run_dir: Path) -> None:
         self.config = config.model_copy(update={"data": holder_data(config, ROOT)})
         self.run_dir = run_dir
-        self.device = pick_device(config.runtime.device)
+        self.device = pick_device(config)
         self.extractor = read_extractor(config.evaluation)
         self._folder = self._folder_of_choices()
         self.features = self._build_features()

@@ -49,7 +49,6 @@ def test_a_local_model(tmp_path: Path, start: PackedModel) -> None:
     update = local(config, tmp_path, errand(start), start)
     images = len(local_data(config, 0).images)
     assert (update.client, update.samples, update.control) == ("client-0", images, None)
-    assert update.steps == 3 * -(-images // config.training.batch_size)
     assert update.model.decode().hash != start.hash
 
 
@@ -90,22 +89,27 @@ def by_root(config: Config, model: PackedModel, images: int) -> np.ndarray:
 def test_a_client_draws_with_what_it_was_sent(tmp_path: Path, start: PackedModel) -> None:
     config = settings(*QUICK)
     drawing = drawn(config, tmp_path, errand(start, images=3), 3)
-    assert drawing.client == "client-0"
+    assert (drawing.client, drawing.trained) == ("client-0", False)
     np.testing.assert_array_equal(drawing.images, by_root(config, start, 3))
 
 
-def test_a_client_draws_with_its_own_parts(tmp_path: Path, start: PackedModel) -> None:
-    config = settings(*QUICK, "exchange=udec", "training.keep_optimizer=false")
+@pytest.mark.parametrize("point", ["trained", "averaged"])
+def test_a_client_draws_with_its_own_parts(tmp_path: Path, start: PackedModel, point: str) -> None:
+    """And with its own decoder, or the one that it is sent."""
+    config = settings(*QUICK, "exchange=udec", "training.keep_optimizer=false", f"evaluation.clients={point}")
     order = train_order(start, 1, "udec")
     whole = replace(order, reports=PARTS, download=replace(order.download, shared=PARTS))
     ask(config, tmp_path, order.write(), TRAIN, 1)
     own = update_of(ask(config, tmp_path / "else", whole.write(), TRAIN, 1)[1], whole).model.decode()
     # Of what is sent now only the decoder counts.
     sent = PackedModel(start.structure, start.vector * np.float32(0.5))
-    expected = own.overlay(download(sent, SHARED["udec"]).model.decode())
+    averaged = own.overlay(download(sent, SHARED["udec"]).model.decode())
+    expected = own if point == "trained" else averaged
+    assert (by_root(config, own, 2) != by_root(config, averaged, 2)).any()
     for parts in (PARTS, SHARED["udec"]):
         drawing = drawn(config, tmp_path, errand(sent, "udec", parts, root_round=1, images=2), 2)
         np.testing.assert_array_equal(drawing.images, by_root(config, expected, 2))
+        assert drawing.trained == (point == "trained")
 
 
 def reply_to(kind: str, parts: Parts, folder: Path, start: PackedModel) -> Message:
@@ -117,5 +121,6 @@ def test_a_client_that_never_trained_draws_with_all_that_was_sent(tmp_path: Path
     config = settings(*QUICK, "exchange=udec")
     drawing = Drawing.read(reply_to("udec", PARTS, tmp_path, start).content, (2, 1, 8, 8))
     np.testing.assert_array_equal(drawing.images, by_root(config, start, 2))
+    assert not drawing.trained
     refused = reply_to("udec", SHARED["udec"], tmp_path, start)
     assert "MissingStateError" in refused.error.reason

@@ -182,6 +182,55 @@ def test_the_previous_local_model_is_the_one_before_this_round(tmp_path: Path) -
     assert trained == [None, [0.0] * 3, [1.0] * 3]
 
 
+# --- what it draws with -----------------------------------------------------------------------------
+
+
+def drawn_with(folder: Path, config: Config, edge_round: int, edge: str = "edge-0") -> tuple[list[float], bool]:
+    """Come with 7, 8, 9 after so many edge rounds."""
+    down = whole(7.0, 8.0, 9.0, shared=config.exchange.shared)
+    model, trained = keeper(folder, config, down, edge_round, edge).to_draw_with()
+    return numbers(model), trained
+
+
+@pytest.mark.parametrize("kind", ["udec", "ulatdec"])
+def test_it_draws_with_its_model_as_it_last_trained_it(tmp_path: Path, kind: str) -> None:
+    config = small_config(f"exchange={kind}")
+    assert drawn_with(tmp_path, config, 0) == ([7.0, 8.0, 9.0], False)
+    for edge_round, edge in ((0, "edge-0"), (1, "edge-1"), (2, "edge-0")):
+        one = keeper(tmp_path, config, whole(1.0, 2.0, 3.0, shared=config.exchange.shared), edge_round, edge)
+        one.receive()
+        one.report(network(10.0 + edge_round, 20.0, 30.0), config.exchange.shared)
+    assert drawn_with(tmp_path, config, 4) == ([12.0, 20.0, 30.0], True)
+    # A run that went back to after the first root round draws as it did then, whichever edge asks.
+    for edge in ("edge-0", "edge-1"):
+        assert drawn_with(tmp_path, config, 2, edge) == ([11.0, 20.0, 30.0], True)
+
+
+def test_it_draws_with_what_is_averaged_if_so_asked(tmp_path: Path) -> None:
+    train_once(tmp_path)
+    assert drawn_with(tmp_path, small_config("exchange=udec", "evaluation.clients=averaged"), 2) == (
+        [10.0, 20.0, 9.0],
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kept"),
+    [
+        (["exchange=udec"], True),
+        (["exchange=udec", "evaluation.clients=averaged"], False),
+        (["exchange=usplit"], False),
+        (["exchange=udec", "evaluation.clients=averaged", "objective=contrastive"], True),
+    ],
+)
+def test_the_whole_model_is_kept_only_where_it_is_needed(tmp_path: Path, overrides: list[str], kept: bool) -> None:
+    config = small_config(*overrides)
+    one = keeper(tmp_path, config, whole(1.0, 2.0, 3.0, shared=config.exchange.shared), 0)
+    one.receive()
+    one.report(network(10.0, 20.0, 30.0), config.exchange.shared)
+    assert (tmp_path / "previous").exists() == kept
+
+
 # --- control variates -------------------------------------------------------------------------------
 
 SCAFFOLD = small_config("objective=control_variates")

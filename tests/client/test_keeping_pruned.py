@@ -103,6 +103,14 @@ def test_its_own_parts_are_joined_with_the_pruned_network(
     assert received.hash != sent.hash
 
 
+def test_it_draws_with_what_it_trained_pruned_as_the_network(
+    tmp_path: Path, pruning: Pruning, sent: PackedModel
+) -> None:
+    train_densely(tmp_path, "udec")
+    model, trained = keeper(tmp_path, "udec", sent, 2, Lineage(pruning), SHARED["udec"]).to_draw_with()
+    assert (model.hash, trained) == (pruned_like(TRAINED, pruning).hash, True)
+
+
 def test_states_of_a_network_that_was_not_pruned_so_are_not_used(
     tmp_path: Path, pruning: Pruning, sent: PackedModel
 ) -> None:

@@ -136,6 +136,7 @@ def configured(**options: dict[str, object]) -> ObjectiveConfig:
 
 PROXIMAL = {"kind": "proximal", "weight": 0.1}
 SPARSITY = {"kind": "group_sparsity", "weight": 0.1}
+LASSO = {"kind": "group_lasso", "weight": 1e-5}
 CONTRASTIVE = {"kind": "contrastive", "weight": 1.0, "temperature": 0.5, "keeps_previous": True}
 
 
@@ -152,13 +153,14 @@ def test_a_term_of_weight_0_is_off() -> None:
 
 
 def test_what_each_term_looks_at_and_when() -> None:
-    config = configured(group_sparsity=SPARSITY, proximal=PROXIMAL, contrastive=CONTRASTIVE)
+    config = configured(group_sparsity=SPARSITY, group_lasso=LASSO, proximal=PROXIMAL, contrastive=CONTRASTIVE)
     facts = {
         name: (term.needs_received, term.keeps_previous, term.needs_features, term.in_sparse_rounds_only)
         for name, term in terms_of(config).items()
     }
     assert facts == {
         "contrastive": (True, True, True, False),
+        "group_lasso": (False, False, False, True),
         "group_sparsity": (False, False, False, True),
         "proximal": (True, False, False, False),
     }

@@ -61,17 +61,18 @@ def run(
     edge_round: int = 0,
     edge_rounds: int = 10,
     seed: int = 0,
+    warmup_start: int = 0,
 ) -> TrainingResult:
     """Train with the parts that a test does not care about filled in."""
     goal = objective or Objective(DISTANCES["mse"], Diffusion(CONFIG.diffusion))
-    session = Session(config, CPU, seed, edge_round, edge_rounds)
+    session = Session(config, CPU, seed, edge_round, edge_rounds, warmup_start)
     return train(network, TrainingSet(images), goal, session, store=store)
 
 
-def moved(config: TrainingConfig, edge_round: int = 0) -> float:
+def moved(config: TrainingConfig, edge_round: int = 0, warmup_start: int = 0) -> float:
     """How far one step moves the weight. Adam's first step is lr * g / (|g| + 1e-8), so lr for large g."""
     network = Mirror()
-    result = run(network, config, images=IMAGES[:4], edge_round=edge_round)
+    result = run(network, config, images=IMAGES[:4], edge_round=edge_round, warmup_start=warmup_start)
     assert result.steps == 1
     return 10.0 - float(network.w)
 
@@ -95,6 +96,14 @@ def test_warm_up_within_an_edge_round() -> None:
     result = run(network, settings(lr=1e-2, warmup_steps=6))
     assert result.steps == 3
     assert 10.0 - float(network.w) == pytest.approx(1e-2, rel=0.05)
+
+
+@pytest.mark.parametrize(("edge_round", "share"), [(3, 0.7), (5, 0.125), (6, 0.2), (8, 0.2)])
+def test_warm_up_begins_anew_without_the_schedule(edge_round: int, share: float) -> None:
+    """Four steps of warm-up, at first and again from edge round 5, times a line from 1 to 0 over ten edge rounds."""
+    config = settings(lr=1e-2, schedule="linear", warmup_steps=4)
+    start = 5 if edge_round >= 5 else 0
+    assert moved(config, edge_round, start) == pytest.approx(share * 1e-2, rel=1e-3)
 
 
 @pytest.mark.parametrize(("edge_round", "share"), [(0, 1.0), (1, 0.9), (5, 0.5), (9, 0.1)])

@@ -56,13 +56,13 @@ SOUND = {
     "roster": Roster("edge-0", [PROFILE, profile(1, [1.5, 0.0])], EVENTS),
     "round order": RoundOrder(WHOLE, 3, 4, ASSIGNMENT, True, NO_PRUNING, exact(SOME), [["client-1"], ["client-0"]]),
     "train order": TrainOrder(PARTIAL, "edge-0", 3, 5, False, (DECODER,), NO_PRUNING, exact(SOME), True),
-    "client update": ClientUpdate(change(SOME), "client-0", 5, 10, 0.25, 2, 1.5, exact(SOME)),
+    "client update": ClientUpdate(change(SOME), "client-0", 5, 10, 0.25, 1.5, exact(SOME)),
     "edge update": EdgeUpdate(exact(SOME), "edge-0", 3, [0.25, 0.75], ROUNDS, EVENTS, exact(SOME)),
     "errand": Errand(WHOLE, 3, ["client-0", "client-1"], 20),
     "client errand": ClientErrand(PARTIAL, "edge-0", 4, 6, 20),
     "gathered": Gathered("edge-0", ["client-0"], Traffic(2, 8, 32), Traffic(1, 0, 24), EVENTS),
     "fetch": Fetch("train.local", 3, "client-0"),
-    "drawing": Drawing("client-0", IMAGES),
+    "drawing": Drawing("client-0", IMAGES, True),
 }
 DOWN = ["round order", "train order", "errand", "client errand"]  # bring a model down
 UP = ["client update", "edge update"]

@@ -66,7 +66,7 @@ def asked(events: Sequence[Event] = ()) -> Asked:
 
 
 def update(client: str, model: CodedModel | None = None) -> RecordDict:
-    return ClientUpdate(model or exact(MODEL), client, 4, 10, 0.5, 2, 1.5).write()
+    return ClientUpdate(model or exact(MODEL), client, 4, 10, 0.5, 1.5).write()
 
 
 def boundary(ledger: Ledger, exists: bool = True) -> Boundary:
@@ -171,10 +171,10 @@ def test_events_of_the_senders_own_ledger_come_in_with_a_sound_answer(ledger: Le
 @pytest.mark.parametrize(("exists", "counted"), [(True, IMAGES.nbytes), (False, 0)])
 def test_images_count_where_there_is_a_network(ledger: Ledger, exists: bool, counted: int) -> None:
     question = Asked(ExpectedDrawing(IMAGES.shape), Fetch(DRAW, 3, "client-0"))
-    [sound] = received(ledger, question, exists, client_0=Drawing("client-0", IMAGES).write())
+    [sound] = received(ledger, question, exists, client_0=Drawing("client-0", IMAGES, True).write())
     assert sound.traffic == Traffic(int(exists), 0, counted)
     [accepted] = events(ledger, "accept")
-    assert accepted["payload_bytes"] == counted
+    assert (accepted["payload_bytes"], accepted["trained"]) == (counted, True)
 
 
 # --- again ------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def test_each_hop_has_two_lanes() -> None:
 
 
 def update() -> tuple[ClientUpdate, RecordDict]:
-    made = ClientUpdate(code(MODEL, HALF), "client-0", 5, 10, 0.25, 2, 1.5, control=exact(MODEL))
+    made = ClientUpdate(code(MODEL, HALF), "client-0", 5, 10, 0.25, 1.5, control=exact(MODEL))
     return made, made.write()
 
 

@@ -238,6 +238,7 @@ def test_label_counts_fit_the_classes() -> None:
         ("gathered", "gathered", "traffic", "[{}, {}]", "traffic must have the entries messages, parameters, bytes"),
         ("fetch", "fetch", "errand", 3, "'errand' must be text, not 3"),
         ("drawing", "drawing", "client", "", "'client' must be text, not ''"),
+        ("drawing", "drawing", "trained", 1, "'trained' must be true or false, not 1"),
     ],
 )
 def test_the_reason_is_told(kind: str, name: str, key: str, value: object, reason: str) -> None:

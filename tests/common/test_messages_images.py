@@ -34,8 +34,8 @@ def test_images_must_be_there() -> None:
 
 def test_images_in_any_memory_order_arrive_and_are_the_readers_own() -> None:
     turned = np.asfortranarray(IMAGES)
-    back = Drawing.read(Drawing("client-0", turned).write(), IMAGES.shape)
+    back = Drawing.read(Drawing("client-0", turned, False).write(), IMAGES.shape)
     np.testing.assert_array_equal(back.images, IMAGES)
     back.images[0] = 0  # not a view of the message's bytes
     with pytest.raises(MessageError):
-        Drawing.read(Drawing("client-0", turned).write(), (1, *IMAGES.shape[1:]))
+        Drawing.read(Drawing("client-0", turned, False).write(), (1, *IMAGES.shape[1:]))

@@ -258,7 +258,7 @@ def test_local_models_are_coded_as_weights(ledger: Ledger, tmp_path: Path) -> No
 
 
 def test_pixels_of_another_type_are_refused() -> None:
-    sound = Drawing("client-0", np.zeros((2, 1, 8, 8), np.uint8)).write()
+    sound = Drawing("client-0", np.zeros((2, 1, 8, 8), np.uint8), True).write()
     assert Drawing.read(sound, (2, 1, 8, 8)).images.shape == (2, 1, 8, 8)
     sound["pixels"] = ArrayRecord({"pixels": Array(np.zeros((2, 1, 8, 8), np.uint8))})
     with pytest.raises(MessageError, match="must be uint8 of shape"):

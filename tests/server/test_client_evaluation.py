@@ -38,7 +38,7 @@ def noise(seed: int) -> Pixels:
 
 def test_mean_spread_and_each_client(evaluator: Evaluator, digits: Pixels) -> None:
     images = {"client-0": digits[:40], "client-1": digits[40:80], "client-3": noise(0)}
-    line = evaluate_clients(evaluator, 4, (Drawing(client, one) for client, one in images.items()))
+    line = evaluate_clients(evaluator, 4, (Drawing(client, one, True) for client, one in images.items()))
     alone = [evaluator.measure(one)["fd_classifier"] for one in images.values()]
     assert alone[2] > 2 * max(alone[:2])  # noise is far from digits
     assert [line[f"fd_classifier/{client}"] for client in images] == pytest.approx(alone)
@@ -54,12 +54,12 @@ def test_mean_spread_and_each_client(evaluator: Evaluator, digits: Pixels) -> No
 def test_only_so_many_images_are_measured(evaluator: Evaluator, digits: Pixels) -> None:
     """A client that drew more, for the picture, is not measured on more."""
     more = np.concatenate([digits[:40], noise(1)])
-    lines = [evaluate_clients(evaluator, 4, [Drawing("client-0", one)]) for one in (more, digits[:40])]
+    lines = [evaluate_clients(evaluator, 4, [Drawing("client-0", one, True)]) for one in (more, digits[:40])]
     assert lines[0]["fd_classifier"] == lines[1]["fd_classifier"]
 
 
 def test_one_client_has_no_spread(evaluator: Evaluator, digits: Pixels) -> None:
-    line = evaluate_clients(evaluator, 5, [Drawing("client-2", digits[:40])])
+    line = evaluate_clients(evaluator, 5, [Drawing("client-2", digits[:40], True)])
     assert (line["fd_classifier_std"], line["fd_classifier/client-2"]) == (0.0, line["fd_classifier"])
 
 
@@ -69,12 +69,21 @@ def test_without_any_client_there_is_nothing_to_tell(evaluator: Evaluator) -> No
     assert not (evaluator.run_dir / "samples" / "round_0006.png").exists()
 
 
+def test_who_did_not_draw_with_a_trained_model_is_named(
+    evaluator: Evaluator, digits: Pixels, caplog: pytest.LogCaptureFixture
+) -> None:
+    drawings = [Drawing(f"client-{index}", digits[:40], trained=index != 1) for index in range(3)]
+    evaluate_clients(evaluator, 7, drawings)
+    [said] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == "drew with what they were sent, since they kept no trained model: client-1"
+
+
 @pytest.mark.parametrize(("clients", "shares"), [(1, [9]), (2, [5, 4]), (4, [3, 3, 3]), (12, [1] * 9)])
 def test_the_picture_shows_images_of_every_client(
     tmp_path: Path, digits: Pixels, clients: int, shares: list[int]
 ) -> None:
     """Nine images: as many of each client, rounded up, client by client."""
-    drawings = [Drawing(f"client-{index}", digits[10 * index : 10 * index + 10]) for index in range(clients)]
+    drawings = [Drawing(f"client-{index}", digits[10 * index : 10 * index + 10], True) for index in range(clients)]
     line = evaluate_clients(Evaluator(SHOWN, tmp_path), 12, iter(drawings))
     assert set(line) == {"evaluation_seconds"}  # nothing measures
     expected = np.concatenate([one.images[:share] for one, share in zip(drawings, shares, strict=False)])

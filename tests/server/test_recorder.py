@@ -38,7 +38,7 @@ class Site:
     def drawings(self, images: int) -> Iterator[Drawing]:
         self.asked.append((self.state.round, images))
         for client in ("client-0", "client-2"):
-            yield Drawing(client, np.zeros((images, 1, 8, 8), np.uint8))
+            yield Drawing(client, np.zeros((images, 1, 8, 8), np.uint8), True)
 
     def commit(self) -> dict[str, object]:
         self.state.round += 1

@@ -17,6 +17,10 @@ HOP = "`access`: between clients and edges; `backbone`: between edges and root"
 PARAMETERS = "Numbers in the models that it carries"
 PAYLOAD = "Bytes of these numbers as coded; of images, their bytes"
 ENCODED = "Bytes of the whole message as Flower counts them; 0 where it crosses no network"
+TRAINED = (
+    "Of drawings: whether the client drew with its model as it last trained it; false: with what it shares as it came, "
+    "as `evaluation.clients=averaged` asks, and where it has not trained"
+)
 STRUCTURE = "Id of the model's structure; null: no model"
 
 
@@ -60,7 +64,10 @@ class Accept(_Counted):
 
     samples: NonNegativeInt | None = Field(None, description="Images that the peer trained on; absent for drawings")
     loss: float | None = Field(None, description="Mean loss of the training; null: nobody trained")
-    seconds: NonNegativeFloat | None = Field(None, description="Wall time of the training")
+    seconds: NonNegativeFloat | None = Field(
+        None, description="Wall time of the training; it tells about how many images a client has"
+    )
+    trained: bool | None = Field(None, description=TRAINED)
 
 
 class Resend(Event):

@@ -11,7 +11,7 @@ message           from -> to         content
 `Roster`          edge -> root       edge id and its clients' profiles (answer to the same query)
 `RoundOrder`      root -> edge       global model, who trains in which edge round, phase
 `TrainOrder`      edge -> client     edge model, rounds, phase, which parts to report
-`ClientUpdate`    client -> edge     trained parts, images, loss, steps, seconds
+`ClientUpdate`    client -> edge     trained parts, images, loss, seconds
 `EdgeUpdate`      edge -> root       edge model and what happened in each edge round
 `Errand`          root -> edge       let single clients train a local model, or draw images
 `ClientErrand`    edge -> client     the same, for one client, who answers a `ClientUpdate` or a `Drawing`

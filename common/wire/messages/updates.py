@@ -29,11 +29,9 @@ class ClientUpdate:
     client, edge_round : str, int
         Who trained, and for which edge round.
     samples : int
-        n_k: images that it trained on.
+        n_k: images that it trained on, as it registered them: with noise on its histogram, a sum of noisy counts.
     loss : float
         Mean objective per image over the round.
-    steps : int
-        Optimizer steps.
     seconds : float
         Wall time of the training.
     control : CodedModel or None
@@ -45,7 +43,6 @@ class ClientUpdate:
     edge_round: int
     samples: int
     loss: float
-    steps: int
     seconds: float
     control: CodedModel | None = None
 
@@ -66,7 +63,6 @@ class ClientUpdate:
             "edge-round": self.edge_round,
             "samples": self.samples,
             "loss": self.loss,
-            "steps": self.steps,
             "seconds": self.seconds,
         }
         return RecordDict({**write_upload(self.model, self.control), "report": ConfigRecord(report)})
@@ -75,7 +71,7 @@ class ClientUpdate:
     def read(cls, content: RecordDict, expected: Structure) -> Self:
         """Read and check; the model must have the expected structure."""
         records.only(content, MODEL, STRUCTURE, CONTROL, "report")
-        record = records.config(content, "report", "client edge-round samples loss steps seconds")
+        record = records.config(content, "report", "client edge-round samples loss seconds")
         model, control = read_upload(content, expected)
         return cls(
             model=model,
@@ -83,7 +79,6 @@ class ClientUpdate:
             edge_round=records.count(record, "edge-round"),
             samples=records.count(record, "samples"),
             loss=records.number(record, "loss"),
-            steps=records.count(record, "steps"),
             seconds=records.duration(record, "seconds"),
             control=control,
         )
