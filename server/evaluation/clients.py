@@ -20,7 +20,7 @@ def evaluate_clients(evaluator: Evaluator, round: int, drawings: Iterable[Drawin
     evaluator : Evaluator
         Measures and shows.
     round : int
-        Names the picture.
+        Names the picture, and says whether it is the last.
     drawings : Iterable[Drawing]
         What the clients drew; taken one by one.
 
@@ -36,7 +36,7 @@ def evaluate_clients(evaluator: Evaluator, round: int, drawings: Iterable[Drawin
     measured: dict[str, dict[str, float]] = {}
     grid = evaluator.config.evaluation.grid_images
     for drawing in drawings:
-        measured[drawing.client] = evaluator.measure(drawing.images)
+        measured[drawing.client] = evaluator.measure(round, drawing.images)
         if len(shown) < grid:
             shown.append(drawing.images)
             shown = [images[: ceil(grid / len(shown))].copy() for images in shown]
