@@ -108,6 +108,8 @@ def _check_data(config: Config) -> None:
         data.check_there()
         images = load(data, "train", config.seed)
         check_fits(images, config.model)
+    if config.evaluation.extractor is not None and config.evaluation.reference == "holdout":
+        load(holder_data(config, ROOT), "holdout", config.seed)
     if splits:
         partition(images.labels, len(images.class_names), config.partition, len(clients), config.seed)
 
@@ -165,14 +167,14 @@ def _idle_parts(config: Config) -> list[str]:
 
 def _long_evaluations(config: Config, macs: int) -> list[str]:
     evaluation, steps = config.evaluation, config.sampler.steps
-    images = max(evaluation.images, evaluation.grid_images)
+    images = max(evaluation.images, evaluation.images_at(last=True), evaluation.grid_images)
     models = config.topology.clients if config.exchange.keeps_parts else 1
     minutes = models * images * steps * macs / CPU_SPEED / (os.cpu_count() or 1) / 60
     if minutes < LONG:
         return []
     whose = "" if models == 1 else f" with each of {models} clients' models"
     return [
-        f"each evaluation draws {images} images{whose} in {steps} steps: about {minutes:.0f} minutes on this CPU; "
-        f"lower evaluation.images={evaluation.images} or sampler.steps={steps}, or draw a few with "
+        f"an evaluation draws up to {images} images{whose} in {steps} steps: about {minutes:.0f} minutes on this CPU; "
+        f"lower evaluation.images or evaluation.final_images, or sampler.steps={steps}, or draw a few with "
         "evaluation=grid"
     ]

@@ -94,11 +94,11 @@ class Recorder:
         if self.state.round % self.config.evaluation.every and not last:
             return {}
         if self.state.round and self.config.exchange.keeps_parts:
-            drawings = self.drawings(self.evaluator.images)
+            drawings = self.drawings(self.evaluator.images(self.state.round))
             quality = evaluate_clients(self.evaluator, self.state.round, drawings)
         else:
             quality = self.evaluator.evaluate(self.state.round, load_unet(self.config, self.state.best))
-        quality |= self.evaluator.references()
+        quality |= self.evaluator.references(self.state.round)
         self.ledger.write(Evaluate(round=self.state.round, **quality))
         return quality
 

@@ -28,7 +28,9 @@ from fedphd.common.config.training import DiffusionConfig, TrainingConfig
 from fedphd.common.config.types import FolderOrId, Ratio
 from fedphd.common.config.weighting import TiersWeighting
 from fedphd.common.data.data_set import DATA_SETS, DataSet
+from fedphd.common.data.images import Split
 from fedphd.common.data.partitions import PARTITIONS, Partition
+from fedphd.common.paths import UserPath
 from fedphd.common.training.samplers import SAMPLERS, SamplerConfig
 from fedphd.common.wire.exchange import EXCHANGES, Exchange
 
@@ -94,10 +96,18 @@ class EvaluationConfig(Section):
     every: Annotated[PositiveInt, Affects.COURSE]
     grid_images: Annotated[PositiveInt, Affects.NOTHING]
     images: NonNegativeInt
+    final_images: PositiveInt | None = None
     batch_size: Annotated[PositiveInt, Affects.NOTHING]
     extractor: str | None  # a registered name, or an import path package.module:attribute
+    measures: list[str] = Field(default_factory=list)  # names of MEASURES, or import paths package.module:function
+    reference: Split = "train"
     real_images: PositiveInt | None = None
     clients: Literal["trained", "averaged"] = "trained"  # with which model each draws, where there is no global one
+    cache: Annotated[UserPath | None, Affects.NOTHING] = None
+
+    def images_at(self, last: bool) -> int:
+        """Give the generated images that are measured, at the end of a run or before."""
+        return self.final_images if last and self.final_images is not None else self.images
 
 
 class TrackerConfig(Carried):

@@ -5,6 +5,7 @@ from typing import Any
 
 HOPS = ("access", "backbone")
 WAYS = ("down", "up")
+BESIDE = ("_reference", "_floor", "_std")  # ends of the names of what belongs to a measure
 
 
 def three_digits(value: float) -> str:
@@ -33,14 +34,23 @@ def duration(seconds: float) -> str:
 def quality(metrics: dict[str, Any]) -> tuple[str, float] | None:
     """Find the main quality measure in a line of metrics: its name (``fid`` or ``fd_...``) and its value.
 
-    Not what stands beside it: real images' (``_reference``), the spread over clients (``_std``), or one client's
+    Not what stands beside it: real images' (``_reference``, ``_floor``), a spread (``_std``), or one client's
     (``fd_classifier/client-3``).
     """
     for key, value in metrics.items():
-        beside = key.endswith(("_reference", "_std")) or "/" in key
-        if (key == "fid" or key.startswith("fd_")) and not beside:
+        if (key == "fid" or key.startswith("fd_")) and not _stands_beside(key):
             return key, value
     return None
+
+
+def further(measures: dict[str, float]) -> dict[str, float]:
+    """Find the other measures of generated images, e.g. ``is_mean``, ``kid`` or ``precision_classifier``."""
+    main = quality(measures)
+    return {key: value for key, value in measures.items() if not _stands_beside(key) and (key, value) != main}
+
+
+def _stands_beside(key: str) -> bool:
+    return key.endswith(BESIDE) or "/" in key
 
 
 def one_line(text: object) -> str:

@@ -6,15 +6,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fedphd.common.run.figures import quality
+from fedphd.common.run.figures import further, quality
 
 
 class Measured(BaseModel):
     """What has measures of generated images, in addition to its own fields.
 
     They are ``fid`` or ``fd_<name>``, the main one, which is lower for better images; ``<main>_reference``, what real
-    held-out images score; ``<main>_std`` and ``<main>/<client>`` where each client's own images are measured;
-    ``is_mean`` and ``is_std``; ``class_share/<class>``; and whatever else a user's own extractor scores.
+    images of the other split score; ``<main>_floor`` and ``<main>_floor_std``, what as many of the reference's own
+    images score; ``<main>_std`` and ``<main>/<client>`` where each client's own images are measured; ``is_mean`` and
+    ``is_std``; ``class_share/<class>``; those of `evaluation.measures`; and whatever a user's own extractor scores.
     """
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -32,8 +33,26 @@ class Measured(BaseModel):
 
     @property
     def reference(self) -> float | None:
-        """What real held-out images score on the main measure."""
-        return None if self.quality is None else self.measures.get(f"{self.quality[0]}_reference")
+        """What real images of the split that is not the reference score on the main measure."""
+        return self._beside_main("_reference")
+
+    @property
+    def floor(self) -> float | None:
+        """What as many real images as were generated, drawn from the reference itself, score on the main measure."""
+        return self._beside_main("_floor")
+
+    @property
+    def floor_std(self) -> float | None:
+        """Standard deviation of `floor` over draws."""
+        return self._beside_main("_floor_std")
+
+    @property
+    def further(self) -> dict[str, float]:
+        """The other measures by name, without what belongs to one of them."""
+        return further(self.measures)
+
+    def _beside_main(self, end: str) -> float | None:
+        return None if self.quality is None else self.measures.get(self.quality[0] + end)
 
     @classmethod
     def readable(cls, line: Mapping[str, Any]) -> dict[str, Any]:

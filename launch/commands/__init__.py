@@ -1,11 +1,12 @@
 """The commands besides training: one file for each, and one line here."""
 
-from fedphd.launch.commands import compare, compose, cost, keys, kubernetes, register, status
+from fedphd.launch.commands import compare, compose, cost, keys, kubernetes, register, stats, status
 
 COMMANDS = {
     command.name: command
     for command in (
         cost.COMMAND,
+        stats.COMMAND,
         status.COMMAND,
         compare.COMMAND,
         keys.COMMAND,

@@ -75,6 +75,16 @@ def _beside_quality(key: str) -> Callable[[Run], float | None]:
     return find
 
 
+def _named(*beginnings: str) -> Callable[[Run], float | None]:
+    """Find a measure by how its name begins, since it ends with what its features are of."""
+
+    def find(run: Run) -> float | None:
+        measures = run.folder.evaluations[-1].further if run.folder.evaluations else {}
+        return next((value for name, value in measures.items() if name.startswith(beginnings)), None)
+
+    return find
+
+
 def _final(of: Callable[[Metrics], float | None]) -> Callable[[Run], float | None]:
     return lambda run: _float(of(run.final))
 
@@ -96,7 +106,7 @@ QUALITY = Quantity(
     "quality",
     "quality",
     _beside_quality("*"),
-    "Fréchet distance between features of generated and of real training images after the last round; "
+    "Fréchet distance between features of generated and of real images after the last round; "
     "lower is better. It does not compare with that of other features: an FID is over those of Inception-v3.",
 )
 QUANTITIES = (
@@ -108,6 +118,25 @@ QUANTITIES = (
         "Standard deviation over the clients of a run that has no global model, and whose quality is their mean.",
     ),
     Quantity("inception_score", "IS ↑", _beside_quality("is_mean"), "Inception score; higher is better."),
+    Quantity(
+        "kernel_distance",
+        "kernel distance ↓",
+        _named("kid", "kd_"),
+        "Kernel distance over the same features as the Fréchet distance, which is KID over those of Inception-v3; "
+        "lower is better, and it has no bias.",
+    ),
+    Quantity(
+        "precision",
+        "precision ↑",
+        _named("precision_"),
+        "Share of the generated images that lie within the manifold of the real ones.",
+    ),
+    Quantity(
+        "recall",
+        "recall ↑",
+        _named("recall_"),
+        "Share of the real images that lie within the manifold of the generated ones.",
+    ),
     Quantity(
         "client_loss",
         "client loss",

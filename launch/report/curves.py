@@ -20,6 +20,13 @@ def quality_name(key: str) -> str:
     return "FID" if key == "fid" else f"Fréchet distance ({key})"
 
 
+def other_images(run: RecordedRun) -> str:
+    """Say which real images the reference score is of: those of the split that is not the reference."""
+    return (
+        "real training images" if run.setting("evaluation.reference", "train") == "holdout" else "real held-out images"
+    )
+
+
 def quality_plots(run: RecordedRun) -> list[Plot]:
     """Plot quality against root rounds and against communicated bytes."""
     if not run.evaluations:
@@ -41,7 +48,7 @@ def _quality_plot(run: RecordedRun, name: str, title: str, x_label: str, x_of: C
     axes.plot(x, y, "o-", color=drawing.SERIES[0], label=whose)
     real = run.evaluations[-1].reference
     if real is not None:
-        axes.axhline(real, color=drawing.SERIES[2], linestyle="--", linewidth=1.3, label="real held-out images")
+        axes.axhline(real, color=drawing.SERIES[2], linestyle="--", linewidth=1.3, label=other_images(run))
     drawing.span_magnitudes(axes, [*y, *([] if real is None else [real])])
     _mark_prunings(axes, run, x_of)
     drawing.legend(axes)
@@ -51,9 +58,8 @@ def _quality_plot(run: RecordedRun, name: str, title: str, x_label: str, x_of: C
         for at, value in zip(x, y, strict=True)
     )
     alt = f"{quality_name(key)} against {x_label}: {_shorten(points)}."
-    return Plot(
-        title, drawing.svg(figure, name), alt + (f" Real held-out images: {three_digits(real)}." if real else "")
-    )
+    alt += f" {other_images(run).capitalize()}: {three_digits(real)}." if real else ""
+    return Plot(title, drawing.svg(figure, name), alt)
 
 
 def loss_plot(run: RecordedRun) -> Plot | None:

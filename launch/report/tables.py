@@ -12,7 +12,7 @@ from fedphd.common.averaging.homogeneity import homogeneity
 from fedphd.common.run.crossings import Crossing
 from fedphd.common.run.figures import WAYS, duration, one_line, size, three_digits
 from fedphd.common.run.metrics import Metrics
-from fedphd.launch.report.curves import MB, quality_name
+from fedphd.launch.report.curves import MB, other_images, quality_name
 from fedphd.launch.report.recorded_run import RecordedRun
 
 MOST_INCIDENTS = 200  # newest ones that are listed
@@ -86,13 +86,22 @@ def _quality_tiles(run: RecordedRun) -> list[Tile]:
         return []
     last = run.evaluations[-1]
     key, value = last.quality or ("", 0.0)
-    real = last.reference
-    detail = f"after round {last.round}" + (f"; real held-out images {three_digits(real)}" if real is not None else "")
-    found = [Tile(quality_name(key), three_digits(value), detail)]
+    details = [f"after round {last.round}"]
+    if last.reference is not None:
+        details.append(f"{other_images(run)} {three_digits(last.reference)}")
+    if last.floor is not None and last.floor_std is not None:
+        details.append(f"as many of the reference's own {three_digits(last.floor)} ± {three_digits(last.floor_std)}")
+    found = [Tile(quality_name(key), three_digits(value), "; ".join(details))]
     if "is_mean" in last.measures:
         mean, std = (last.measures[key] for key in ("is_mean", "is_std"))
         found.append(Tile("Inception score", f"{mean:.2f}", f"± {std:.2f}; higher is better"))
-    return found
+    return found + [_further_tile(last, name) for name in last.further if not name.startswith("is_")]
+
+
+def _further_tile(line: Metrics, name: str) -> Tile:
+    real = line.measures.get(f"{name}_reference")
+    value = line.measures[name]
+    return Tile(name, three_digits(value), "" if real is None else f"real images {three_digits(real)}")
 
 
 def _parameters_tile(run: RecordedRun, latest: Metrics) -> Tile:
@@ -173,7 +182,7 @@ def quality_table(run: RecordedRun) -> Table | None:
     """List every evaluation, with the numbers of the plots."""
     if not run.evaluations:
         return None
-    measures = [key for key in run.evaluations[-1].measures if key.startswith(("fid", "fd_", "is_")) and "/" not in key]
+    measures = [key for key in run.evaluations[-1].measures if "/" not in key]
     head = ["root round", *measures, "payload (MB)", "evaluation (s)"]
     rows = [
         [

@@ -36,6 +36,7 @@ def round_line(line: Metrics, rounds: int) -> Line:
     parts = ["root", f"round {line.round}/{rounds}", *loss_of(line)]
     if line.quality:
         parts.append(f"{line.quality[0]} {three_digits(line.quality[1])}")
+    parts += [f"{name} {three_digits(value)}" for name, value in line.further.items() if not name.startswith("is_")]
     parts += [f"{three_digits(line.parameters / 1e6)} M parameters", size(line.payload)]
     return GAP.join([*parts, duration(line.seconds)]), SUMMARY
 

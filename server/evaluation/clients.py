@@ -23,7 +23,7 @@ def evaluate_clients(evaluator: Evaluator, round: int, drawings: Iterable[Drawin
     evaluator : Evaluator
         Measures and shows.
     round : int
-        Names the picture.
+        Names the picture, and says whether it is the last.
     drawings : Iterable[Drawing]
         What the clients drew; taken one by one.
 
@@ -40,7 +40,7 @@ def evaluate_clients(evaluator: Evaluator, round: int, drawings: Iterable[Drawin
     measured: dict[str, dict[str, float]] = {}
     grid = evaluator.config.evaluation.grid_images
     for drawing in drawings:
-        measured[drawing.client] = evaluator.measure(drawing.images)
+        measured[drawing.client] = evaluator.measure(round, drawing.images)
         untrained += [] if drawing.trained else [drawing.client]
         if len(shown) < grid:
             shown.append(drawing.images)

@@ -3,11 +3,9 @@
 import hashlib
 import json
 import time
-from functools import cached_property
 from pathlib import Path
 
 from fedphd.common.config import Config
-from fedphd.common.data import Split, load
 from fedphd.common.data.holders import ROOT, holder_data
 from fedphd.common.data.images import Pixels
 from fedphd.common.errors import SettingError
@@ -15,15 +13,13 @@ from fedphd.common.network import UNet
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.sampling import Sampler
 from fedphd.server.evaluation.extractors import read_extractor
-from fedphd.server.evaluation.features import Features
-from fedphd.server.evaluation.frechet import Gaussian, fit_gaussian, frechet_distance
 from fedphd.server.evaluation.grid import save_grid
-from fedphd.server.evaluation.real import real_gaussian
+from fedphd.server.evaluation.measuring import Measuring
 from fedphd.server.evaluation.workbench import Workbench
 
 
 class Evaluator:
-    """Draws sample grids and measures generated images against the real training images.
+    """Draws sample grids and measures generated images against real ones, of the split `evaluation.reference`.
 
     What it measures follows from configuration and weights alone: each evaluation starts from the
     same noise, and a resumed run measures with the same classifier.
@@ -38,7 +34,7 @@ class Evaluator:
     Raises
     ------
     SettingError
-        If the extractor cannot be imported or used, or there is no such device.
+        If the extractor or a measure cannot be imported or used, or there is no such device.
     """
 
     def __init__(self, config: Config, run_dir: Path) -> None:
@@ -46,8 +42,7 @@ class Evaluator:
         self.run_dir = run_dir
         self.device = pick_device(config)
         self.extractor = read_extractor(config.evaluation)
-        self._folder = self._folder_of_choices()
-        self.features = self._build_features()
+        self.measuring = self._make_measuring()
 
     def evaluate(self, round: int, unet: UNet) -> dict[str, float]:
         """Draw ``samples/round_0012.png`` and measure.
@@ -55,7 +50,7 @@ class Evaluator:
         Parameters
         ----------
         round : int
-            Names the picture.
+            Names the picture; in the last one `evaluation.final_images` are measured.
         unet : UNet
             Moved to the evaluation's device.
 
@@ -63,73 +58,40 @@ class Evaluator:
         -------
         dict[str, float]
             By `evaluation.extractor`: ``fd_classifier`` and ``class_share/<class>``; ``fid``,
-            ``is_mean`` and ``is_std``; ``fd_<name>``; or nothing. And ``evaluation_seconds``, which
-            in a run's first evaluation hold the work on the real images too.
+            ``is_mean`` and ``is_std``; ``fd_<name>``; or nothing. Then those of `evaluation.measures`. And
+            ``evaluation_seconds``, which in a run's first evaluation hold the work on the real images too.
         """
         started = time.perf_counter()
-        images = Sampler.of(self.config, self.device).draw(unet, self.images)
+        images = Sampler.of(self.config, self.device).draw(unet, self.images(round))
         self.show(round, images)
-        return self.measure(images) | {"evaluation_seconds": time.perf_counter() - started}
+        return self.measure(round, images) | {"evaluation_seconds": time.perf_counter() - started}
 
-    @property
-    def images(self) -> int:
-        """Images that one evaluation draws."""
-        settings = self.config.evaluation
-        return max(settings.grid_images, 0 if self.extractor is None else settings.images)
+    def images(self, round: int) -> int:
+        """Images that the evaluation after a root round draws."""
+        return max(self.config.evaluation.grid_images, 0 if self.extractor is None else self._measured(round))
 
     def show(self, round: int, images: Pixels) -> None:
         """Save the first images as ``samples/round_0012.png``."""
         save_grid(images[: self.config.evaluation.grid_images], self.run_dir / "samples" / f"round_{round:04d}.png")
 
-    def measure(self, images: Pixels) -> dict[str, float]:
-        """Measure the first `evaluation.images` images; nothing without an extractor."""
-        if self.features is None:
-            return {}
-        measured = images[: self.config.evaluation.images]
-        distance = frechet_distance(self._real("train"), fit_gaussian(self.features.features(measured)))
-        return {self.metric: distance} | self.features.scores(measured)
+    def measure(self, round: int, images: Pixels) -> dict[str, float]:
+        """Measure as many of the images as the evaluation after a root round measures; nothing without an extractor."""
+        return {} if self.measuring is None else self.measuring.measure(images[: self._measured(round)])
 
-    def references(self) -> dict[str, float]:
-        """Give ``<metric>_reference``: the distance between real training and real held-out images.
+    def references(self, round: int) -> dict[str, float]:
+        """Give what as many real images score, as `Measuring.references` says; nothing without an extractor."""
+        return {} if self.measuring is None else self.measuring.references(self._measured(round))
 
-        A perfect model would come about as near with as many images. Empty without an extractor or
-        without held-out images.
+    def _make_measuring(self) -> Measuring | None:
+        if self.extractor is not None:
+            return Measuring(self.extractor, Workbench(self.config, self.device, self._folder_of_choices()))
+        if self.config.evaluation.measures:
+            advice = "nothing is measured without an extractor; leave it empty, or choose evaluation=fd_classifier"
+            raise SettingError("evaluation.measures", self.config.evaluation.measures, advice)
+        return None
 
-        Returns
-        -------
-        dict[str, float]
-            One number, computed at the first call.
-        """
-        return {} if self.features is None else self._references
-
-    @property
-    def metric(self) -> str:
-        """Name of the distance that is measured; of an evaluation with an extractor."""
-        assert self.extractor is not None
-        return self.extractor.metric
-
-    @cached_property
-    def _references(self) -> dict[str, float]:
-        try:
-            held_out = len(load(self.config.data, "holdout", self.config.seed))
-        except SettingError as error:
-            if error.key != "data.holdout":
-                raise
-            return {}  # the user's choice: every image is trained on
-        if held_out < 2:
-            return {}
-        return {f"{self.metric}_reference": frechet_distance(self._real("train"), self._real("holdout"))}
-
-    def _real(self, split: Split) -> Gaussian:
-        assert self.features is not None
-        images = load(self.config.data, split, self.config.seed)
-        kept = self._folder / f"{self.metric}_{split}.npz"
-        return real_gaussian(images, self.features, kept, self.config.seed, self.config.evaluation.real_images)
-
-    def _build_features(self) -> Features | None:
-        if self.extractor is None:
-            return None
-        return self.extractor.build(Workbench(self.config, self.device, self._folder))
+    def _measured(self, round: int) -> int:
+        return self.config.evaluation.images_at(last=round == self.config.rounds)
 
     def _folder_of_choices(self) -> Path:
         """Give the folder of what later evaluations use, apart for each choice that it depends on."""

@@ -25,6 +25,11 @@ class Extractor(Choice):
         """Name of the distance over its features: ``fd_`` and the name of the class. ``fid`` is Inception's alone."""
         return f"fd_{self.kind.rpartition(':')[2].lower()}"
 
+    @property
+    def over(self) -> str:
+        """What its features are called in the names of other measures, as in ``precision_classifier``."""
+        return self.metric.removeprefix("fd_")
+
     @abstractmethod
     def build(self, bench: Workbench) -> Features:
         """Make what maps images to features.

@@ -1,5 +1,6 @@
 """Features of images: the vectors between whose distributions a distance is measured."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,10 @@ class Features(ABC):
     @abstractmethod
     def features(self, images: Pixels) -> Array:
         """Map images (n, C, H, W) to features (n, d)."""
+
+    def fingerprint(self, probe: Pixels) -> str:
+        """Tell these features from others, with other weights too, by what they make of some images (n, C, H, W)."""
+        return hashlib.sha256(self.features(probe).tobytes()).hexdigest()
 
     def scores(self, images: Pixels) -> dict[str, float]:  # noqa: ARG002
         """Measure what else it can tell about generated images (n, C, H, W); here nothing."""

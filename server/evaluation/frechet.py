@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedphd.common.data.images import Indices
+
 Array = NDArray[np.float64]
 
 
@@ -16,8 +18,15 @@ class Gaussian:
     covariance: Array
 
 
-def fit_gaussian(features: Array) -> Gaussian:
+def fit_gaussian(features: Array, counts: Indices | None = None) -> Gaussian:
     """Fit mean and unbiased covariance to features of shape (n, d).
+
+    Parameters
+    ----------
+    features : NDArray[float64]
+        Shape (n, d).
+    counts : NDArray[int64], optional
+        How often each row counts, shape (n,), at least two in all; by default once.
 
     Raises
     ------
@@ -27,7 +36,8 @@ def fit_gaussian(features: Array) -> Gaussian:
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"needs features of shape (n, d) with n of at least 2, not {features.shape}")
     wide = features.astype(np.float64, copy=False)
-    return Gaussian(wide.mean(0), np.atleast_2d(np.cov(wide, rowvar=False)))
+    mean = wide.mean(0) if counts is None else np.average(wide, axis=0, weights=counts)
+    return Gaussian(mean, np.atleast_2d(np.cov(wide, rowvar=False, fweights=counts)))
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:

@@ -1,5 +1,6 @@
 """FID and Inception score over clean-fid's Inception-v3."""
 
+import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -42,6 +43,11 @@ class InceptionExtractor(Extractor):
     def metric(self) -> str:
         """Name of the distance."""
         return "fid"
+
+    @property
+    def over(self) -> str:
+        """What its features are called in the names of other measures."""
+        return "inception"
 
     def build(self, bench: Workbench) -> "InceptionFeatures":
         """Make the features.
@@ -93,6 +99,11 @@ class InceptionFeatures(Features):
     def features(self, images: Pixels) -> Array:
         """Map images (n, C, H, W) to pool features (n, 2048), resized as clean-fid does (Parmar et al. 2022)."""
         return in_batches(lambda batch: self.model(self._resized(batch)), images, self.batch_size)
+
+    def fingerprint(self, probe: Pixels) -> str:  # noqa: ARG002
+        """Name the network by its file, since its last digits may depend on the machine."""
+        with self.weights.open("rb") as file:
+            return f"clean-fid {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
     def scores(self, images: Pixels) -> dict[str, float]:
         """Give the Inception score's mean and standard deviation.

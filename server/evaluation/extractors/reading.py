@@ -30,7 +30,8 @@ def read_extractor(evaluation: EvaluationConfig) -> Extractor | None:
         return None
     tree = {"kind": kind, **options}
     extractor = Imported(kind=kind) if choice is Imported else EXTRACTORS.read(tree, "evaluation")
-    _check_images(extractor, evaluation.images)
+    _check_images(extractor, "evaluation.images", evaluation.images)
+    _check_images(extractor, "evaluation.final_images", evaluation.images_at(last=True))
     _check_metric(extractor)
     return extractor
 
@@ -64,10 +65,10 @@ def _refuse(options: Mapping[str, object], kind: str | None) -> None:
         raise SettingError(f"evaluation.{name}", value, advice)
 
 
-def _check_images(extractor: Extractor, images: int) -> None:
+def _check_images(extractor: Extractor, key: str, images: int) -> None:
     if images < extractor.fewest:
         advice = f"too few to measure; generate at least {extractor.fewest}, or set {KEY}=null for grids only"
-        raise SettingError("evaluation.images", images, advice)
+        raise SettingError(key, images, advice)
 
 
 def _check_metric(extractor: Extractor) -> None:
