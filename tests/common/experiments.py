@@ -9,7 +9,6 @@ import numpy as np
 import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
 from fedphd.common.config import Config, compose
 from fedphd.common.data.partitions import partition
@@ -36,8 +35,8 @@ def cells(name: str, *more: str) -> list[list[str]]:
     """List the overrides of each run that ``fedphd -m experiment=NAME`` makes, as Hydra's own sweeper splits them."""
     with hydra.initialize_config_module("fedphd.conf", version_base="1.3"):
         master = hydra.compose("config", overrides=[f"experiment={name}"], return_hydra_config=True)
-    sweeper = BasicSweeper(max_batch_size=None, params=OmegaConf.to_container(master.hydra.sweeper.params))  # type: ignore[arg-type]
-    overrides = OverridesParser.create().parse_overrides([*sweeper._parse_config(), f"experiment={name}", *more])
+    params = [f"{key}={values}" for key, values in master.hydra.sweeper.params.items()]
+    overrides = OverridesParser.create().parse_overrides([*params, f"experiment={name}", *more])
     [batch] = BasicSweeper.split_arguments(overrides, None)
     return batch
 
