@@ -17,6 +17,7 @@ from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import pack
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.distances import DISTANCES
+from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.training.sampling import Sampler
 from fedphd.common.training.session import Session
 
@@ -37,7 +38,7 @@ def test_two_edge_rounds_with_kept_moments_then_sampling(tmp_path: Path, compile
         train(unet, TrainingSet(images), objective, session, store=store)
         packed = pack(unet.state_dict())
     assert np.isfinite(packed.vector).all()
-    drawn = Sampler(Diffusion(config.diffusion), seed=0, batch_size=2, device=device).draw(unet, 3)
+    drawn = Sampler(ReverseProcess.of(config), seed=0, batch_size=2, device=device).draw(unet, 3)
     assert drawn.shape == (3, 1, 8, 8)
 
 

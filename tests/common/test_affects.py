@@ -26,6 +26,16 @@ COURSE = {
 }
 MEASURE = {
     *("evaluation.extractor", "evaluation.images", "evaluation.real_images"),
+    *(
+        "sampler.kind",
+        "sampler.steps",
+        "sampler.spacing",
+        "sampler.clip",
+        "sampler.eta",
+        "sampler.order",
+        "sampler.sde",
+    ),
+    *("sampler.name", "sampler.options"),
 }
 IMAGES = {"data.kind", "data.path", "data.size", "data.limit", "data.holdout"}  # trained on, and measured with
 # A setting of no list above: another value makes another model.
@@ -72,6 +82,8 @@ def test_what_a_resumed_run_may_change() -> None:
     free = {key for key in SETTINGS if not decides(key, config)}
     assert free == {"rounds"} | OUTLETS | PLACES | COURSE | MEASURE
     assert decides("rounds", compose(["training.schedule=linear"]))
+    drawn = compose(["training.schedule=constant", "correction=each_round"])  # the root is fine-tuned on what is drawn
+    assert {key for key in SETTINGS if not decides(key, drawn)} == free - {key for key in MEASURE if "sampler." in key}
 
 
 def test_what_does_not_tell_experiments_apart() -> None:

@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMPipeline, DDIMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedphd.common.config import DiffusionConfig, ModelConfig
+from fedphd.common.config import DiffusionConfig
 from fedphd.common.errors import SettingError
-from fedphd.common.network.build import build_unet
 from fedphd.common.training.diffusion import Diffusion
 
 PAPER = {
@@ -15,45 +13,16 @@ PAPER = {
     "beta_schedule": "linear",
     "beta_start": 1e-4,
     "beta_end": 0.02,
-    "sampler_steps": 50,
-    "eta": 0.0,
+    "prediction": "epsilon",
+    "min_snr": None,
 }
 # Three betas 0.1, 0.2, 0.3: alpha-bar is 0.9, 0.9 * 0.8 = 0.72, 0.72 * 0.7 = 0.504.
-BY_HAND = PAPER | {"timesteps": 3, "beta_start": 0.1, "beta_end": 0.3, "sampler_steps": 3}
+BY_HAND = PAPER | {"timesteps": 3, "beta_start": 0.1, "beta_end": 0.3}
 ALPHA_BAR = [0.9, 0.72, 0.504]
 
 
 def diffusion(options=PAPER, **changes):
     return Diffusion(DiffusionConfig.model_validate(options | changes))
-
-
-class Linear(torch.nn.Module):
-    """epsilon_theta(x, t) = c x: a network whose DDIM steps can be worked by hand; notes how it was called."""
-
-    def __init__(self, c):
-        super().__init__()
-        self.c = c
-        self.calls = []
-
-    def forward(self, x, t):
-        self.calls.append((t, self.training, torch.is_grad_enabled()))
-        return type("Output", (), {"sample": self.c * x})
-
-
-@pytest.fixture(scope="module")
-def unet():
-    options = {
-        "sample_size": 8,
-        "in_channels": 1,
-        "out_channels": 1,
-        "layers_per_block": 1,
-        "block_out_channels": [8, 16],
-        "norm_num_groups": 2,
-        "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
-        "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
-        "dropout": 0.5,
-    }
-    return build_unet(ModelConfig(name="tiny", network="unet2d", unet=options, autoencoder=None), seed=0)
 
 
 def draw(seed, shape=(2, 1, 8, 8)):
@@ -102,99 +71,40 @@ class TestForward:
         assert diffusion(BY_HAND).timesteps == 3
 
 
-class TestSample:
-    def test_ddim_by_hand(self):
-        # e = 0.5 x. Each step, Song et al. eq. 12 with sigma = 0: x_0 = (x - sqrt(1 - a_t) e) / sqrt(a_t), clipped;
-        # x <- sqrt(a_{t-1}) x_0 + sqrt(1 - a_{t-1}) e, with alpha-bar 1 before the first time.
-        x = 0.3
-        for a, previous in ((0.504, 0.72), (0.72, 0.9), (0.9, 1.0)):
-            e = 0.5 * x
-            x_0 = min(1.0, max(-1.0, (x - (1 - a) ** 0.5 * e) / a**0.5))
-            x = previous**0.5 * x_0 + (1 - previous) ** 0.5 * e
-        network = Linear(0.5)
-        image = diffusion(BY_HAND).sample(network, torch.full((1, 1, 1, 1), 0.3))
-        assert image.item() == pytest.approx(x, rel=1e-5)
-        assert [t for t, _, _ in network.calls] == [2, 1, 0]
+class TestTarget:
+    @pytest.mark.parametrize("t", [0, 1, 2])
+    def test_by_hand(self, t):
+        x_0, epsilon, at = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), -2.0), torch.tensor([t])
+        assert diffusion(BY_HAND).target(x_0, epsilon, at) is epsilon
+        v = diffusion(BY_HAND, prediction="v").target(x_0, epsilon, at)
+        assert v.item() == pytest.approx(-2 * ALPHA_BAR[t] ** 0.5 - 0.5 * (1 - ALPHA_BAR[t]) ** 0.5, rel=1e-6)
 
-    def test_times_are_evenly_spaced(self):
-        network = Linear(0.0)
-        diffusion(sampler_steps=4).sample(network, torch.zeros(1, 1, 1, 1))
-        assert [t for t, _, _ in network.calls] == [750, 500, 250, 0]
+    def test_v_gives_x_0_and_epsilon_back(self):
+        process, t = diffusion(prediction="v"), torch.tensor([3, 600])
+        x_0, epsilon = draw(0), draw(1)
+        x_t, v = process.add_noise(x_0, epsilon, t), process.target(x_0, epsilon, t)
+        abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0)[t].view(-1, 1, 1, 1)
+        torch.testing.assert_close(abar.sqrt() * x_t - (1 - abar).sqrt() * v, x_0, rtol=0, atol=1e-5)
+        torch.testing.assert_close((1 - abar).sqrt() * x_t + abar.sqrt() * v, epsilon, rtol=0, atol=1e-5)
 
-    @pytest.mark.parametrize("eta", [0.0, 0.7])
-    def test_equals_diffusers_pipeline(self, unet, eta):
-        scheduler = DDIMScheduler(num_train_timesteps=1000, beta_schedule="linear", beta_start=1e-4, beta_end=0.02)
-        pipeline = DDIMPipeline(unet.eval(), scheduler)
-        pipeline.set_progress_bar_config(disable=True)
-        expected = pipeline(
-            batch_size=2,
-            generator=torch.Generator().manual_seed(5),
-            eta=eta,
-            num_inference_steps=20,
-            output_type="np",
-        ).images
-        generator = torch.Generator().manual_seed(5)
-        noise = torch.randn(2, 1, 8, 8, generator=generator)
-        images = diffusion(sampler_steps=20, eta=eta).sample(unet, noise, generator)
-        assert images.shape == (2, 1, 8, 8)
-        assert np.array_equal((images / 2 + 0.5).permute(0, 2, 3, 1).numpy(), expected)
 
-    def test_latents_are_not_clipped(self):
-        # As above from 3, where every predicted x_0 is beyond 1: without clipping, one step is
-        # x <- sqrt(a_{t-1}) (1 - 0.5 sqrt(1 - a_t)) / sqrt(a_t) x + 0.5 sqrt(1 - a_{t-1}) x.
-        x = 3.0
-        for a, previous in ((0.504, 0.72), (0.72, 0.9), (0.9, 1.0)):
-            x *= previous**0.5 * (1 - 0.5 * (1 - a) ** 0.5) / a**0.5 + 0.5 * (1 - previous) ** 0.5
-        start = torch.full((1, 1, 1, 1), 3.0)
-        assert diffusion(BY_HAND).sample(Linear(0.5), start, clip=False).item() == pytest.approx(x, rel=1e-5)
-        assert diffusion(BY_HAND).sample(Linear(0.5), start).item() <= 1 < x
+class TestMinSNR:
+    # SNR is 0.9 / 0.1 = 9, 0.72 / 0.28 = 18/7 and 0.504 / 0.496 = 63/62.
+    TIMES = torch.tensor([0, 1, 2])
 
-    @settings(max_examples=10, deadline=None)
-    @given(scale=st.floats(0.1, 100), seed=st.integers(0, 99), eta=st.sampled_from([0.0, 1.0]))
-    def test_images_stay_within_range(self, scale, seed, eta):
-        images = diffusion(sampler_steps=5, eta=eta).sample(Linear(0.3), scale * draw(seed), torch.Generator())
-        assert images.abs().max() <= 1
+    def test_epsilon_by_hand(self):
+        weights = diffusion(BY_HAND, min_snr=2.0).weights(self.TIMES)
+        torch.testing.assert_close(weights, torch.tensor([2 / 9, 7 / 9, 1.0]), rtol=1e-5, atol=0)
 
-    def test_generator_decides(self, unet):
-        process = diffusion(sampler_steps=5, eta=1.0)
-        state = torch.get_rng_state()
-        first, again, other = (process.sample(unet, draw(0), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-        assert torch.equal(first, again)
-        assert not torch.equal(first, other)
-        assert torch.equal(torch.get_rng_state(), state)
+    def test_v_by_hand(self):
+        weights = diffusion(BY_HAND, min_snr=2.0, prediction="v").weights(self.TIMES)
+        torch.testing.assert_close(weights, torch.tensor([2 / 10, 2 * 7 / 25, 63 / 125]), rtol=1e-5, atol=0)
 
-    def test_without_eta_the_noise_decides(self, unet):
-        process = diffusion(sampler_steps=5)
-        assert torch.equal(process.sample(unet, draw(0)), process.sample(unet, draw(0), torch.Generator()))
-        assert not torch.equal(process.sample(unet, draw(0)), process.sample(unet, draw(1)))
-
-    def test_eta_needs_a_generator(self, unet):
-        with pytest.raises(ValueError, match="generator"):
-            diffusion(sampler_steps=5, eta=0.5).sample(unet, draw(0))
-
-    @pytest.mark.parametrize("training", [True, False])
-    def test_mode_is_restored_and_no_graph_is_kept(self, training):
-        network = Linear(0.5).train(training)
-        image = diffusion(BY_HAND).sample(network, torch.zeros(1, 1, 1, 1, requires_grad=True))
-        assert network.calls == [(2, False, False), (1, False, False), (0, False, False)]
-        assert network.training is training
-        assert not image.requires_grad
-        (image * torch.ones(1, requires_grad=True)).sum().backward()  # images may enter a graph, e.g. a classifier's
-
-    def test_mode_is_restored_after_an_error(self, unet):
-        unet.train()
-        with pytest.raises(RuntimeError):
-            diffusion(sampler_steps=5).sample(unet, draw(0, (2, 7, 8, 8)))
-        assert unet.training
+    def test_none_weighs_nothing(self):
+        assert diffusion(BY_HAND).weights(self.TIMES) is None
 
 
 class TestBadOptions:
-    @pytest.mark.parametrize(("steps", "nearest"), [(1001, 1000), (2000, 1000), (600, 500), (30, 25)])
-    def test_steps_must_divide_timesteps(self, steps, nearest):
-        with pytest.raises(SettingError, match=f"timesteps=1000.*nearest is {nearest}") as error:
-            diffusion(sampler_steps=steps)
-        assert error.value.key == "sampler.steps"
-
     @pytest.mark.parametrize("schedule", ["linear", "scaled_linear"])
     @pytest.mark.parametrize("beta_end", [1e-5, 1.0, 2.0])
     def test_betas_must_grow_below_one(self, beta_end, schedule):

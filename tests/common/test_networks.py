@@ -16,10 +16,10 @@ from fedphd.common.network.packing import pack, unpack
 from fedphd.common.network.pruning import prune
 from fedphd.common.network.rebuild import check_structure, rebuild_unet
 from fedphd.common.network.structure import Structure, StructureError
-from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.training.sampling import Sampler
 
-DIFFUSION = Diffusion(small_config("sampler.steps=2").diffusion)
+REVERSE = ReverseProcess.of(small_config("sampler.steps=2"))
 
 
 def own(name: str, **options: object) -> ModelConfig:
@@ -73,7 +73,7 @@ def test_it_is_rebuilt_from_its_structure_and_draws() -> None:
     rebuilt = rebuild_unet(model, Structure.from_json(packed.structure.to_json()))
     rebuilt.load_state_dict(unpack(packed))
     assert pack(rebuilt.state_dict()).hash == packed.hash
-    images = Sampler(DIFFUSION, seed=0, batch_size=2, device=torch.device("cpu")).draw(rebuilt, 3)
+    images = Sampler(REVERSE, seed=0, batch_size=2, device=torch.device("cpu")).draw(rebuilt, 3)
     assert images.shape == (3, 1, 8, 8)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fedphd.common.errors import SettingError
 from fedphd.common.training.diffusion import Diffusion
-from fedphd.common.training.distances import find_distance
+from fedphd.common.training.distances import check_each, find_distance
 from fedphd.common.training.noise_prediction import add_noise, simple_loss
 
 DIFFUSION = Diffusion(small_config().diffusion)
@@ -53,9 +53,9 @@ def drawn(x_0: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return t, epsilon, abar.sqrt() * x_0 + (1 - abar).sqrt() * epsilon
 
 
-def loss(network: nn.Module, seed: int, distance: str = "mse") -> Tensor:
+def loss(network: nn.Module, seed: int, distance: str = "mse", diffusion: Diffusion = DIFFUSION) -> Tensor:
     torch.manual_seed(seed)
-    return simple_loss(network, X_0, DIFFUSION, find_distance(distance))
+    return simple_loss(network, X_0, diffusion, find_distance(distance))
 
 
 def test_the_loss_is_the_mean_squared_error_of_the_predicted_noise() -> None:
@@ -91,6 +91,42 @@ def test_huber_by_hand() -> None:
 def test_a_distance_of_the_users_own_is_imported() -> None:
     _, epsilon, _ = drawn(X_0, seed=5)
     torch.testing.assert_close(loss(Guess(0.0), 5, "torch.nn.functional:l1_loss"), epsilon.abs().mean())
+
+
+def test_the_target_may_be_v() -> None:
+    t, epsilon, _ = drawn(X_0, seed=5)
+    abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0)[t].view(-1, 1, 1, 1)
+    v = abar.sqrt() * epsilon - (1 - abar).sqrt() * X_0
+    process = Diffusion(small_config("diffusion.prediction=v").diffusion)
+    torch.testing.assert_close(loss(Guess(0.5), 5, diffusion=process), ((0.5 - v) ** 2).mean())
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+@pytest.mark.parametrize("name", ["mse", "huber", "torch.nn.functional:l1_loss", "users_distances:log_cosh"])
+def test_min_snr_weighs_image_by_image(name: str, prediction: str) -> None:
+    """Hang et al. 2023: the mean of w_t d, d the distance of one image, w = min(SNR, 5) / SNR, or / (SNR + 1) for v."""
+    process = Diffusion(small_config("diffusion.min_snr=5", f"diffusion.prediction={prediction}").diffusion)
+    torch.manual_seed(6)
+    noised = add_noise(X_0, process)
+    abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)[noised.t]
+    snr = abar / (1 - abar)
+    weights = snr.clamp(max=5) / (snr if prediction == "epsilon" else snr + 1)
+    guess, distance = torch.full((1, 1, 8, 8), 0.5), find_distance(name)
+    each = [w * distance(guess, target) for w, target in zip(weights, noised.target.split(1), strict=True)]
+    torch.testing.assert_close(loss(Guess(0.5), 6, name, process), torch.stack(each).mean().float(), rtol=1e-4, atol=0)
+
+
+def test_min_snr_teaches() -> None:
+    network, process = unet(), Diffusion(small_config("diffusion.min_snr=5").diffusion)
+    loss(network, 3, "huber", process).backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["users_distances:if_large", "users_distances:per_pixel", "users_distances:random"])
+def test_distances_that_min_snr_cannot_weigh(name: str) -> None:
+    check_each("users_distances:log_cosh")
+    with pytest.raises(SettingError, match=rf"^objective\.loss={name}: cannot be taken of each image .*min_snr=null"):
+        check_each(name)
 
 
 @pytest.mark.parametrize(

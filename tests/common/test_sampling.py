@@ -11,7 +11,7 @@ from tiny_autoencoder import LATENT, autoencoder_config, latent_overrides, save_
 
 from fedphd.common.network.autoencoder import Autoencoder
 from fedphd.common.network.build import build_unet
-from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.training.sampling import Sampler
 from fedphd.common.training.seeding import derive_seed, numpy_rng
 
@@ -33,8 +33,9 @@ def tiny_unet(channels: int = 1, side: int = 8) -> UNet2DModel:
         )
 
 
-def two_steps(eta: float = 0.0) -> Diffusion:
-    return Diffusion(small_config("sampler.steps=2", f"sampler.eta={eta}").diffusion)
+def two_steps(eta: float = 0.0, latents: bool = False) -> ReverseProcess:
+    config = small_config("sampler.steps=2", f"sampler.eta={eta}")
+    return ReverseProcess(config.sampler, config.diffusion, latents=latents)
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
@@ -51,23 +52,23 @@ def test_drawing_is_reproducible_and_leaves_no_trace(eta: float) -> None:
 
 def test_the_stream_is_that_of_its_name() -> None:
     """The noise of an evaluation, image by image, is what every run before drew."""
-    unet, diffusion = tiny_unet(), two_steps(eta=1.0)
-    sampler = Sampler(diffusion, 7, 2, CPU)
+    unet, reverse = tiny_unet(), two_steps(eta=1.0)
+    sampler = Sampler(reverse, 7, 2, CPU)
     for stream in (("evaluation",), ("auxiliary", 3)):
         noise = torch.from_numpy(numpy_rng(7, *stream, "noise").standard_normal((5, 1, 8, 8), np.float32))
         parts = []
         for start in (0, 2, 4):
             generator = torch.Generator().manual_seed(derive_seed(7, *stream, "sampler", start))
-            parts.append(diffusion.sample(unet, noise[start : start + 2], generator))
+            parts.append(reverse.sample(unet, noise[start : start + 2], generator))
         expected = ((torch.cat(parts) + 1) * 127.5).round().numpy()
         np.testing.assert_array_equal(sampler.draw(unet, 5, stream=stream), expected)
     np.testing.assert_array_equal(sampler.draw(unet, 5), sampler.draw(unet, 5, stream=("evaluation",)))
 
 
 def test_an_image_depends_on_its_place_alone() -> None:
-    unet, diffusion = tiny_unet(), two_steps()
-    seven = Sampler(diffusion, 0, 7, CPU).draw(unet, 7).astype(int)
-    three = Sampler(diffusion, 0, 2, CPU).draw(unet, 3).astype(int)
+    unet, reverse = tiny_unet(), two_steps()
+    seven = Sampler(reverse, 0, 7, CPU).draw(unet, 7).astype(int)
+    three = Sampler(reverse, 0, 2, CPU).draw(unet, 3).astype(int)
     assert len(np.unique(seven.reshape(7, -1), axis=0)) == 7
     # Batches of another size may round otherwise in the last bit.
     assert np.abs(seven[:3] - three).max() <= 1
@@ -88,7 +89,7 @@ class TestLatents:
         return Autoencoder(autoencoder_config(save_autoencoder(tmp_path), batch_size=3), CPU)
 
     def test_images_are_decoded_latents(self, autoencoder: Autoencoder) -> None:
-        unet, sampler = tiny_unet(*LATENT[:2]), Sampler(two_steps(), 0, 4, CPU, autoencoder)
+        unet, sampler = tiny_unet(*LATENT[:2]), Sampler(two_steps(latents=True), 0, 4, CPU, autoencoder)
         latents = sampler.draw_latents(unet, 5)
         assert latents.shape == (5, *LATENT)
         assert latents.dtype == np.float32
@@ -111,5 +112,5 @@ class TestLatents:
         unet = tiny_unet(*LATENT[:2])
         with torch.no_grad():
             unet.conv_out.bias.fill_(torch.nan)
-        images = Sampler(two_steps(), 0, 2, CPU, autoencoder).draw(unet, 2)
+        images = Sampler(two_steps(latents=True), 0, 2, CPU, autoencoder).draw(unet, 2)
         assert set(images.ravel().tolist()) == {128}

@@ -15,8 +15,15 @@ NEEDED = {  # what an example asks for beside its choice
 }
 TRAINED = [
     *("runtime=inprocess", "rounds=2", "topology.clients=2", "topology.edges=2", "topology.participation=1.0"),
-    *("training.batch_size=25", "sampler.steps=2", "method=fedavg", "model=two_layers8", "data=rings"),
-    *("data.limit=60", "partition=sorted", "partition.min_samples=5", "+objective/term=weight_decay", "codec=int16"),
+    *("training.batch_size=25", "sampler=large_variance", "sampler.steps=2", "method=fedavg", "data=rings"),
+    *(
+        "model=two_layers8",
+        "data.limit=60",
+        "partition=sorted",
+        "partition.min_samples=5",
+        "+objective/term=weight_decay",
+        "codec=int16",
+    ),
     *("assignment=least_busy", "weighting=root_of_samples", "evaluation=pooled", "evaluation.images=4"),
     *("evaluation.grid_images=4", "evaluation.every=2", "tracking=sheet"),
 ]
@@ -86,7 +93,7 @@ def run_examples(folder: Path, settings: list[list[str]], train: bool) -> None:
 def test_every_kind_of_part_has_an_example_of_each_file() -> None:
     kinds = {name.rpartition("/")[0] for name in choices()}
     assert kinds >= {"data", "partition", "model", "objective/term", "objective", "exchange", "codec", "assignment"}
-    assert kinds >= {"weighting", "pruning", "correction", "evaluation", "tracking", "runtime"}
+    assert kinds >= {"sampler", "weighting", "pruning", "correction", "evaluation", "tracking", "runtime"}
     assert len(inside()) >= 9
 
 

@@ -18,7 +18,7 @@ from fedphd.common.keeping.private_files import write_private
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.training.diffusion import Diffusion
+from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.training.sampling import Sampler
 from fedphd.server.correction import AuxiliarySet, prepare
 from fedphd.server.correction.apportionment import apportion
@@ -117,7 +117,7 @@ def test_set_is_drawn_in_chunks(undisturbed: Path, ledger: Ledger) -> None:
 
 def test_images_are_those_that_the_local_models_draw(undisturbed: Path, ledger: Ledger) -> None:
     config = small_config(*SETTINGS)
-    sampler = Sampler(Diffusion(config.diffusion), seed=0, batch_size=4, device=torch.device("cpu"))
+    sampler = Sampler(ReverseProcess.of(config), seed=0, batch_size=4, device=torch.device("cpu"))
     parts = [
         sampler.draw(unet(client), count, stream=("auxiliary", client))
         for client, count in {"client-0": 6, "client-2": 4, "client-3": 2}.items()

@@ -59,14 +59,18 @@ class NamedScheduler(SamplerConfig):
         if not isclass(kind):
             fit = [one.name for one in KarrasDiffusionSchedulers if self._fits(getattr(diffusers, one.name), diffusion)]
             raise SettingError("sampler.name", self.name, no_such("scheduler", self.name, fit, ""))
-        if self.name in UNSEEDED or not self._fits(kind, diffusion):
+        if not self._fits(kind, diffusion):
             advice = "does not suit: it takes other betas or another kind of step, or draws noise without a seed"
             raise SettingError("sampler.name", self.name, f"{advice}; use e.g. UniPCMultistepScheduler")
         return kind
 
     def _fits(self, kind: Any, diffusion: DiffusionConfig) -> bool:
         """Whether it takes the process, and steps from x_t and a prediction alone, from noise to images."""
-        if not hasattr(kind, "step") or "Inverse" in kind.__name__ or kind.__name__ in UNSEEDED:
+        try:
+            walks = callable(kind.step)
+        except (AttributeError, ImportError):  # the latter of one whose library is not installed
+            return False
+        if not walks or "Inverse" in kind.__name__ or kind.__name__ in UNSEEDED:
             return False
         asks = {name for name, one in signature(kind.step).parameters.items() if one.default is Parameter.empty}
         return asks <= STEP and set(diffusion.schedule) <= set(signature(kind).parameters)
@@ -83,14 +87,14 @@ class NamedScheduler(SamplerConfig):
                 raise SettingError(key, value, "latents have no bounds to clip to; leave it out")
 
     def _check_process(self, scheduler: Any, diffusion: DiffusionConfig) -> None:
-        """Refuse options that walk over other betas than those that the network was trained with."""
+        """Refuse one that walks over other betas than those that the network was trained with."""
         import torch
         from diffusers import DDPMScheduler
 
         trained = DDPMScheduler(**diffusion.schedule).alphas_cumprod
         if not torch.allclose(scheduler.alphas_cumprod, trained, rtol=1e-5):
-            advice = f"{self.name} walks over other betas so than diffusion says; leave such options out"
-            raise SettingError("sampler.options", self.options, advice)
+            advice = "walks over other betas than those of diffusion, by itself or by sampler.options; use another"
+            raise SettingError("sampler.name", self.name, advice)
 
     def _try(self, key: str, value: object, make: Any, *arguments: object, **options: object) -> Any:
         try:
