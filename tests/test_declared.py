@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ROOMS = ("client", "common", "conf", "edge", "fedphd", "launch", "server")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = {"tensorboard"}  # imported only where the user asks for it
+EXTRAS = {"datasets", "lmdb", "tensorboard"}  # imported only where the user asks for it
 
 
 def name(requirement: str) -> str:
@@ -34,7 +34,7 @@ def distributions() -> set[str]:
     """Name the distributions that the imported modules are of."""
     modules = set(imported()) - set(sys.stdlib_module_names) - {"fedphd"}
     owners = packages_distributions()
-    return {name(owner) for module in modules for owner in owners[module]}
+    return {name(owner) for module in modules for owner in owners.get(module, [module])}
 
 
 DECLARED = {name(requirement) for requirement in PROJECT["dependencies"]}

@@ -1,4 +1,4 @@
-"""A set of labelled images, held in memory or decoded from files when asked for."""
+"""A set of labelled images, as all data sets give it, and one that is held in memory."""
 
 from __future__ import annotations
 
@@ -78,33 +78,6 @@ class ArrayImages(ImageSet):
     def subset(self, indices: Indices) -> Self:
         """Copy the images at `indices` to a set of their own."""
         return replace(self, labels=self.labels[indices], pixels=self.pixels[indices])
-
-
-@dataclass(frozen=True, eq=False)
-class FolderImages(ImageSet):
-    """Images in files: `paths` has shape (N,). Each call of `images` decodes those asked for."""
-
-    paths: NDArray[np.str_]
-
-    def images(self, indices: Indices | None = None) -> Pixels:
-        """Decode the images at `indices`, or all: shorter side resized, middle cut out, RGB."""
-        from PIL import Image  # noqa: PLC0415  (as torchvision, which imports torch, only where files are decoded)
-        from torchvision.transforms import CenterCrop, Compose, Resize  # noqa: PLC0415
-
-        crop = Compose([Resize(self.shape[1]), CenterCrop(self.shape[1])])
-        chosen = self.paths if indices is None else self.paths[indices]
-        decoded = np.empty((len(chosen), *self.shape), np.uint8)
-        for target, path in zip(decoded, chosen, strict=True):
-            try:
-                with Image.open(path) as image:
-                    target[...] = np.moveaxis(np.asarray(crop(image.convert("RGB"))), 2, 0)
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                raise SettingError("data.path", path, f"cannot be read ({error}); mend or remove this image") from None
-        return decoded
-
-    def subset(self, indices: Indices) -> Self:
-        """List the files at `indices` in a set of their own."""
-        return replace(self, labels=self.labels[indices], paths=self.paths[indices])
 
 
 def check_fits(images: ImageSet, model: ModelConfig) -> None:

@@ -1,15 +1,16 @@
 """A public data set that torchvision reads, and downloads if asked to."""
 
-from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
+
+import numpy as np
 
 from fedphd.common.choices import Affects
-from fedphd.common.data.data_set import DataSet, check_exists, given
+from fedphd.common.data.images import ArrayImages
+from fedphd.common.data.root_set import RootSet
 from fedphd.common.errors import SettingError
-from fedphd.common.paths import UserPath
 
 
-class TorchvisionSet(DataSet):
+class TorchvisionSet(RootSet):
     """Images in torchvision's files below `root`.
 
     Attributes
@@ -20,12 +21,7 @@ class TorchvisionSet(DataSet):
         Fetch the files if they are missing.
     """
 
-    root: Annotated[UserPath, given("the path of its images: data.root=/path/to/images"), Affects.NOTHING]
     download: Annotated[bool, Affects.NOTHING] = False
-
-    def at(self, path: Path) -> Self:
-        """Give the same data set below another folder."""
-        return self.model_copy(update={"root": path})
 
     def check_there(self) -> None:
         """Check that the folder is on this machine, if nothing will be downloaded.
@@ -36,7 +32,7 @@ class TorchvisionSet(DataSet):
             If it is not.
         """
         if not self.download:
-            check_exists("data.root", self.root)
+            super().check_there()
 
     def open(self, dataset: Any, needed: str, **options: object) -> Any:
         """Open a class of `torchvision.datasets`; the ways in which its files can be broken end in one kind of error.
@@ -59,5 +55,21 @@ class TorchvisionSet(DataSet):
             return dataset(str(self.root), download=self.download, **options)
         except (RuntimeError, OSError, ValueError, TypeError, AssertionError, KeyError) as error:
             cause = str(error).split("\n")[0].split(". ")[0] or "a file of it is damaged"
-            advice = f"must hold {needed} ({cause.rstrip('.')}); give their folder, or set data.download=true"
+            instead = "" if self.download else ", or set data.download=true"
+            advice = f"must hold {needed} ({cause.rstrip('.')}); give their folder{instead}"
             raise SettingError("data.root", self.root, advice) from None
+
+
+def as_images(opened: Any, channels: int) -> ArrayImages:
+    """Take the images of an opened class of `torchvision.datasets` that holds them in memory.
+
+    Parameters
+    ----------
+    opened : Dataset
+        Its `data` has shape (N, H, W) or (N, H, W, C), uint8; its `targets` are the class numbers.
+    channels : int
+        C.
+    """
+    pixels = np.asarray(opened.data)
+    pixels = np.ascontiguousarray(np.moveaxis(pixels.reshape(*pixels.shape[:3], channels), 3, 1))
+    return ArrayImages(np.asarray(opened.targets, np.int64), tuple(opened.classes), pixels.shape[1:], pixels)

@@ -89,7 +89,9 @@ def test_training_holds_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(held) == 2
 
 
-@pytest.mark.parametrize(("data", "key"), [("npz", "path"), ("folder", "path"), ("cifar10", "root")])
+@pytest.mark.parametrize(
+    ("data", "key"), [("npz", "path"), ("folder", "path"), ("cifar10", "root"), ("celeba", "root")]
+)
 def test_a_client_reads_its_images_from_its_own_path(tmp_path: Path, data: str, key: str) -> None:
     roots, own = tmp_path / "roots", tmp_path / "own"
     roots.mkdir()

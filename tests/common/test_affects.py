@@ -37,7 +37,11 @@ MEASURE = {
     ),
     *("sampler.name", "sampler.options"),
 }
-IMAGES = {"data.kind", "data.path", "data.size", "data.limit", "data.holdout"}  # trained on, and measured with
+IMAGES = {  # trained on, and measured with
+    *("data.kind", "data.path", "data.size", "data.limit", "data.holdout", "data.crop", "data.labels"),
+    *("data.name", "data.subset", "data.revision", "data.train_split", "data.holdout_split"),
+    *("data.image", "data.label", "data.channels"),
+}
 # A setting of no list above: another value makes another model.
 OTHERS = {
     "seed": "what is drawn",

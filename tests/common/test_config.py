@@ -36,6 +36,11 @@ def paths(composed: str, folder: Path) -> list[str]:
     needed = {
         "data=fashion_mnist": "data.root",
         "data=cifar10": "data.root",
+        "data=cifar100": "data.root",
+        "data=mnist": "data.root",
+        "data=celeba": "data.root",
+        "data=lsun_church": "data.root",
+        "data=hugging_face": "data.name",
         "data=npz": "data.path",
         "data=folder": "data.path",
         "evaluation=fid": "evaluation.inception_weights",
@@ -268,9 +273,14 @@ def test_an_unknown_kind_of_part() -> None:
     assert "did you mean at_start? use none, at_start, sparse_then_prune" in error.advice
 
 
-@pytest.mark.parametrize("kind", ["fashion_mnist", "cifar10", "npz", "folder"])
-def test_data_that_is_not_there(kind: str, tmp_path: Path) -> None:
-    key = "data.root" if kind in ("fashion_mnist", "cifar10") else "data.path"
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        *((kind, "data.root") for kind in ("fashion_mnist", "mnist", "cifar10", "cifar100", "celeba", "lsun_church")),
+        *((kind, "data.path") for kind in ("npz", "folder")),
+    ],
+)
+def test_data_that_is_not_there(kind: str, key: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="needs the path of its images") as caught:
         compose([f"data={kind}"])
     assert (caught.value.key, caught.value.value) == (key, None)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_autoencoder import autoencoder_config
-from torchvision.datasets import CIFAR10, FashionMNIST
+from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
 
 from fedphd.common.config import ModelConfig
 from fedphd.common.data import DATA_SETS, DataSet, check_fits, load
@@ -107,15 +107,20 @@ def write_idx(path, array):
     path.write_bytes(header + array.astype(np.uint8).tobytes())
 
 
-@pytest.fixture
-def fashion(tmp_path):
-    raw = tmp_path / "FashionMNIST" / "raw"
+def write_idx_files(raw):
+    """Twelve images to train and five held out, in four files; give their pixels and labels."""
     raw.mkdir(parents=True)
     arrays = {}
     for name, length in (("train", 12), ("t10k", 5)):
         arrays[name] = random_pixels(length, 28, 28), np.arange(length) % 10
         write_idx(raw / f"{name}-images-idx3-ubyte", arrays[name][0])
         write_idx(raw / f"{name}-labels-idx1-ubyte", arrays[name][1])
+    return arrays
+
+
+@pytest.fixture
+def fashion(tmp_path):
+    arrays = write_idx_files(tmp_path / "FashionMNIST" / "raw")
     return data_set("fashion_mnist", root=tmp_path), arrays
 
 
@@ -128,6 +133,20 @@ def test_fashion_mnist(fashion, split, name):
     np.testing.assert_array_equal(images.images()[:, 0], arrays[name][0])
     assert images.labels.dtype == np.int64
     np.testing.assert_array_equal(images.labels, arrays[name][1])
+
+
+@pytest.mark.parametrize(("split", "name"), [("train", "train"), ("holdout", "t10k")])
+def test_mnist(tmp_path, split, name):
+    arrays = write_idx_files(tmp_path / "MNIST" / "raw")
+    images = load(data_set("mnist", root=tmp_path), split, 0)
+    assert (images.shape, len(images.class_names)) == ((1, 28, 28), 10)
+    np.testing.assert_array_equal(images.images()[:, 0], arrays[name][0])
+    np.testing.assert_array_equal(images.labels, arrays[name][1])
+
+
+def test_mnist_that_is_not_there(tmp_path):
+    with pytest.raises(SettingError, match=r"^data.root=.*: must hold MNIST/raw .* set data.download=true$"):
+        load(data_set("mnist", root=tmp_path), "train", 0)
 
 
 def test_fashion_mnist_missing_or_cut_short(fashion):
@@ -174,7 +193,7 @@ def test_fashion_mnist_downloads_where_asked(tmp_path, fashion, mirror, monkeypa
     np.testing.assert_array_equal(images.images()[:, 0], arrays["train"][0])
 
     monkeypatch.setattr(FashionMNIST, "mirrors", [f"{address}nowhere/"])
-    with pytest.raises(SettingError, match=r"^data.root=.*: must hold"):
+    with pytest.raises(SettingError, match=r"^data.root=.*: must hold .*; give their folder$"):
         load(data_set("fashion_mnist", root=tmp_path / "newer", download=True), "train", 0)
 
 
@@ -216,6 +235,44 @@ def test_cifar10_whose_files_were_changed(cifar):
     with (config.root / "cifar-10-batches-py" / "data_batch_3").open("ab") as file:
         file.write(b"!")
     with pytest.raises(SettingError, match=r"^data.root=.*: must hold cifar-10-batches-py .*corrupted"):
+        load(config, "train", 0)
+
+
+@pytest.fixture
+def cifar100(tmp_path, monkeypatch):
+    """One training and one test file of 6 images, as the authors' pickles, and the names of the classes."""
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    sums, pixels = {}, {}
+
+    def write(name, content):
+        (folder / name).write_bytes(pickle.dumps(content))
+        sums[name] = hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    for name in ("train", "test"):
+        pixels[name] = random_pixels(6, 3, 32, 32)
+        write(
+            name, {"data": pixels[name].reshape(6, -1), "fine_labels": [99, 0, 7, 7, 50, 3], "coarse_labels": [1] * 6}
+        )
+        monkeypatch.setattr(CIFAR100, f"{name}_list", [[name, sums[name]]])
+    write("meta", {"fine_label_names": [f"class {number}" for number in range(100)], "coarse_label_names": []})
+    monkeypatch.setattr(CIFAR100, "meta", CIFAR100.meta | {"md5": sums["meta"]})
+    return data_set("cifar100", root=tmp_path), pixels
+
+
+def test_cifar100(cifar100):
+    config, pixels = cifar100
+    for split, name in (("train", "train"), ("holdout", "test")):
+        images = load(config, split, 0)
+        assert (images.shape, len(images.class_names), images.class_names[99]) == ((3, 32, 32), 100, "class 99")
+        assert images.labels.tolist() == [99, 0, 7, 7, 50, 3]
+        np.testing.assert_array_equal(images.images(), pixels[name])
+
+
+def test_cifar100_whose_files_were_changed(cifar100):
+    config, _ = cifar100
+    (config.root / "cifar-100-python" / "test").write_bytes(b"!")
+    with pytest.raises(SettingError, match=r"^data.root=.*: must hold cifar-100-python .*corrupted"):
         load(config, "train", 0)
 
 

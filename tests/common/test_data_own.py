@@ -189,16 +189,16 @@ def test_folder_holds_out_a_share_and_decodes_every_mode(pictures):
 def test_folder_decodes_only_the_asked_images(pictures):
     train = load(pictures, "train", 0)
     whole = train.images()
-    Path(train.paths[1]).write_bytes(b"no image")
+    Path(train.sources[1]).write_bytes(b"no image")
     np.testing.assert_array_equal(train.images(np.array([3, 0])), whole[[3, 0]])
-    with pytest.raises(SettingError, match=rf"^data.path={train.paths[1]}: cannot be read .* mend or remove"):
+    with pytest.raises(SettingError, match=rf"^data.path={train.sources[1]}: cannot be read .* mend or remove"):
         train.images(np.array([0, 1]))
 
 
 def test_folder_with_an_image_cut_short(pictures):
     train = load(pictures, "train", 0)
-    Image.fromarray(random_pixels(64, 64, 3)).save(train.paths[0])
-    file = Path(train.paths[0])
+    Image.fromarray(random_pixels(64, 64, 3)).save(train.sources[0])
+    file = Path(train.sources[0])
     file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(SettingError, match="cannot be read"):
         train.images()

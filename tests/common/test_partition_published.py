@@ -72,10 +72,9 @@ def by_global_generator(labels, classes, kind, clients, alpha=0.5, least=10):
                 members = np.where(labels == number)[0]
                 np.random.shuffle(members)
                 shares = np.random.dirichlet(np.repeat(alpha, clients))
-                shares = np.array([share * (len(own) < total / clients) for share, own in zip(shares, held)])
+                shares[[len(own) >= total / clients for own in held]] = 0
                 cuts = (np.cumsum(shares / shares.sum()) * len(members)).astype(int)[:-1]
-                for own, more in zip(held, np.split(members, cuts), strict=True):
-                    own += more.tolist()
+                held = [own + more.tolist() for own, more in zip(held, np.split(members, cuts), strict=True)]
             if min(map(len, held)) >= least:
                 return held
     finally:

@@ -1,10 +1,8 @@
 """CIFAR-10, as torchvision reads it."""
 
-import numpy as np
-
 from fedphd.common.data.data_set import DATA_SETS
 from fedphd.common.data.images import ArrayImages, Split
-from fedphd.common.data.torchvision_set import TorchvisionSet
+from fedphd.common.data.torchvision_set import TorchvisionSet, as_images
 
 
 @DATA_SETS.register("cifar10")
@@ -22,6 +20,4 @@ class CIFAR10(TorchvisionSet):
         from torchvision import datasets  # noqa: PLC0415  (imports torch)
 
         needed = "cifar-10-batches-py with its original files"
-        found = self.open(datasets.CIFAR10, needed, train=split == "train")
-        pixels = np.ascontiguousarray(np.moveaxis(found.data, 3, 1))
-        return ArrayImages(np.asarray(found.targets, np.int64), tuple(found.classes), (3, 32, 32), pixels)
+        return as_images(self.open(datasets.CIFAR10, needed, train=split == "train"), channels=3)

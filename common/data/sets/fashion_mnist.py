@@ -1,10 +1,8 @@
 """Fashion-MNIST, as torchvision reads it."""
 
-import numpy as np
-
 from fedphd.common.data.data_set import DATA_SETS
 from fedphd.common.data.images import ArrayImages, Split
-from fedphd.common.data.torchvision_set import TorchvisionSet
+from fedphd.common.data.torchvision_set import TorchvisionSet, as_images
 
 
 @DATA_SETS.register("fashion_mnist")
@@ -22,6 +20,4 @@ class FashionMNIST(TorchvisionSet):
         from torchvision import datasets  # noqa: PLC0415  (imports torch)
 
         needed = "FashionMNIST/raw with the four unzipped idx files"
-        found = self.open(datasets.FashionMNIST, needed, train=split == "train")
-        pixels = found.data.numpy()[:, None]
-        return ArrayImages(found.targets.numpy().astype(np.int64), tuple(found.classes), pixels.shape[1:], pixels)
+        return as_images(self.open(datasets.FashionMNIST, needed, train=split == "train"), channels=1)

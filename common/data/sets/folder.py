@@ -6,8 +6,9 @@ import numpy as np
 from pydantic import PositiveInt
 
 from fedphd.common.data.data_set import DATA_SETS, WhichImages, given
+from fedphd.common.data.decoded import FileImages
 from fedphd.common.data.file_set import FileSet
-from fedphd.common.data.images import FolderImages, Split
+from fedphd.common.data.images import Split
 
 
 @DATA_SETS.register("folder")
@@ -29,7 +30,7 @@ class Folder(FileSet):
         """Give the folder of a holder's own images, which need not be of every class."""
         return super().of(holder).model_copy(update={"empty_classes": True})
 
-    def read(self, split: Split, seed: int) -> FolderImages:
+    def read(self, split: Split, seed: int) -> FileImages:
         """List the files; a share `holdout` of them, drawn by `seed`, is held out.
 
         Raises
@@ -47,5 +48,5 @@ class Folder(FileSet):
             raise self.unusable(advice) from None
         files = np.asarray([file for file, _ in found.samples])
         shape = (3, self.size, self.size)
-        images = FolderImages(np.asarray(found.targets, np.int64), tuple(found.classes), shape, files)
+        images = FileImages(np.asarray(found.targets, np.int64), tuple(found.classes), shape, files, "data.path")
         return images.subset(self.share(len(images), split, seed))

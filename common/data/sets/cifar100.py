@@ -1,0 +1,23 @@
+"""CIFAR-100, as torchvision reads it."""
+
+from fedphd.common.data.data_set import DATA_SETS
+from fedphd.common.data.images import ArrayImages, Split
+from fedphd.common.data.torchvision_set import TorchvisionSet, as_images
+
+
+@DATA_SETS.register("cifar100")
+class CIFAR100(TorchvisionSet):
+    """CIFAR-100, 32x32 colour, 100 fine classes: 50,000 images to train and 10,000 held out."""
+
+    def read(self, split: Split, seed: int) -> ArrayImages:  # noqa: ARG002
+        """Read the images below `root`.
+
+        Raises
+        ------
+        SettingError
+            If `root` does not hold them, or they cannot be downloaded.
+        """
+        from torchvision import datasets  # noqa: PLC0415  (imports torch)
+
+        needed = "cifar-100-python with its original files"
+        return as_images(self.open(datasets.CIFAR100, needed, train=split == "train"), channels=3)
