@@ -120,8 +120,8 @@ class EdgeRoundRunner:
         )
 
     def _weight(self, update: ClientUpdate) -> float:
-        q_k = self.site.membership.distribution(update.client)
-        return self.site.config.weighting.edge.weight(update.samples, q_k)
+        q_k, mean = self.site.membership.distribution(update.client), self.site.membership.mean_samples
+        return self.site.config.weighting.edge.weight(update.samples, q_k, mean)
 
     def _report(self, edge_round: int, question: TrainQuestion, tally: Tally, seconds: float) -> EdgeRound:
         trained = [client for client in question.orders if client in tally.samples]  # not in the order of arrival

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
 from flwr.app import RecordDict
 from flwr.serverapp import Grid
@@ -62,6 +63,11 @@ class Membership:
     def number_of_classes(self) -> int:
         """Number of classes that the clients' label counts distinguish."""
         return len(next(iter(self.profiles.values())).classes)
+
+    @property
+    def mean_samples(self) -> float:
+        """n_bar: mean number of images of a client, over those that can reach this edge."""
+        return fmean(profile.samples for profile in self.profiles.values())
 
     def distribution(self, client: str) -> Distribution:
         """q_k: the client's label distribution, shape (classes,)."""

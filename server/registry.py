@@ -3,7 +3,9 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -41,6 +43,11 @@ class Registry:
     def classes(self) -> list[str]:
         """Names of the classes that the clients' label counts distinguish."""
         return next(iter(self.profiles.values())).classes
+
+    @cached_property
+    def mean_samples(self) -> float:
+        """n_bar: mean number of images of a client, over all clients."""
+        return fmean(profile.samples for profile in self.profiles.values())
 
     def distribution(self, client: str) -> Distribution:
         """q_k: the client's label distribution, shape (classes,)."""

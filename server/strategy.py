@@ -112,7 +112,8 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         updates: dict[str, tuple[EdgeUpdate, float]] = {}
         with OrderedAverage(edges, self.spool) as average, OrderedAverage(edges, self.spool / "control") as changes:
             for sound in self.site.boundary.receive(self._question, replies):
-                update, weight = sound.answer.update, root_weight(self.config.weighting.root, sound.answer.update)
+                update = sound.answer.update
+                weight = root_weight(self.config.weighting.root, update, self.registry.mean_samples)
                 average.add(sound.peer, sound.answer.model.vector, weight)
                 if sound.answer.control is not None:
                     changes.add(sound.peer, sound.answer.control.vector, 1.0)

@@ -4,12 +4,13 @@ The formulas are those of the authors' public code; the paper's own notation was
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Distribution = NDArray[np.float64]
+Unit = Literal["client", "image"]  # what FedPhD's a and b are counted in
 
 
 def uniform(classes: int) -> Distribution:
@@ -47,6 +48,23 @@ def distribution(counts: ArrayLike) -> Distribution:
 def told_samples(counts: ArrayLike) -> int:
     """Tell the number of images: that of the told counts, so that it gives no more away than they do."""
     return max(1, round(float(np.sum(counts))))
+
+
+def images_in(unit: Unit, mean_samples: float) -> float:
+    """Tell how many images a unit of FedPhD's a and b stands for.
+
+    The authors count in images and set a by hand for each data set: 10,000 in the draw and up to 50,000 in the root's
+    weights, with 2,500 images at a client. In mean clients that is 4 and up to 20, whatever the data set; this unit is
+    ours.
+
+    Parameters
+    ----------
+    unit : str
+        "client": as many images as a client has on average; "image": one.
+    mean_samples : float
+        n_bar: mean number of images of a client.
+    """
+    return mean_samples if unit == "client" else 1.0
 
 
 @dataclass(frozen=True)

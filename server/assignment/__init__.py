@@ -4,16 +4,19 @@ A way of choosing edges is a class of `ASSIGNMENTS`, one for each choice of `con
 here, so that it is registered.
 """
 
-from fedphd.server.assignment.base import ASSIGNMENTS, AssignmentRule
+from fedphd.server.assignment.balanced import BalancedAssignment
+from fedphd.server.assignment.base import ASSIGNMENTS, Assignment, AssignmentRule, ClientRule
 from fedphd.server.assignment.fixed import FixedAssignment
 from fedphd.server.assignment.homogeneity import HomogeneityAssignment, selection_probabilities
-from fedphd.server.assignment.plan import Assignment, final_rounds, plan_round
+from fedphd.server.assignment.plan import final_rounds, plan_round
 from fedphd.server.assignment.random import RandomAssignment
 
 __all__ = [
     "ASSIGNMENTS",
     "Assignment",
     "AssignmentRule",
+    "BalancedAssignment",
+    "ClientRule",
     "FixedAssignment",
     "HomogeneityAssignment",
     "RandomAssignment",

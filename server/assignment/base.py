@@ -1,7 +1,7 @@
-"""What a way of choosing edges says of itself."""
+"""What a way of choosing edges for the participants of an edge round says of itself."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -10,9 +10,11 @@ from fedphd.common.averaging.homogeneity import LabelState
 from fedphd.common.choices import Choice, Choices
 from fedphd.server.registry import Registry
 
+Assignment = dict[str, list[str]]  # edge -> its clients in one edge round
+
 
 class AssignmentRule(Choice):
-    """How a client comes to its edge.
+    """How clients come to their edges.
 
     Attributes
     ----------
@@ -21,6 +23,50 @@ class AssignmentRule(Choice):
     """
 
     by_labels: ClassVar[bool] = False
+
+    @abstractmethod
+    def place(
+        self,
+        participants: Sequence[str],
+        registry: Registry,
+        states: Mapping[str, LabelState],
+        rng: np.random.Generator,
+    ) -> Assignment:
+        """Place all participants of an edge round, each at one of its homes.
+
+        Parameters
+        ----------
+        participants : Sequence[str]
+            Ids of the clients that train, in the order of the registry.
+        registry : Registry
+            Clients, their label distributions and homes.
+        states : Mapping[str, LabelState]
+            (q_e, n_e) of each edge, before the edge round.
+        rng : Generator
+            All randomness comes from it.
+
+        Returns
+        -------
+        Assignment
+            Every edge with its clients; both in the order of the registry.
+        """
+
+
+class ClientRule(AssignmentRule):
+    """Places each participant by itself: none sees where the others of its edge round go."""
+
+    def place(
+        self,
+        participants: Sequence[str],
+        registry: Registry,
+        states: Mapping[str, LabelState],
+        rng: np.random.Generator,
+    ) -> Assignment:
+        """Choose for one after the other, against the same states, as in FedPhD's authors' code."""
+        assignment: Assignment = {edge: [] for edge in registry.nodes}
+        for client in participants:
+            assignment[self.choose(client, registry, states, rng)].append(client)
+        return assignment
 
     @abstractmethod
     def choose(
@@ -41,4 +87,4 @@ class AssignmentRule(Choice):
         """
 
 
-ASSIGNMENTS = Choices("assignment", AssignmentRule)  # type: ignore[type-abstract]
+ASSIGNMENTS = Choices("assignment", AssignmentRule, lenient=True)  # type: ignore[type-abstract]

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from fedphd.common.averaging.homogeneity import LabelState
-from fedphd.server.assignment.base import ASSIGNMENTS, AssignmentRule
+from fedphd.server.assignment.base import ASSIGNMENTS, ClientRule
 from fedphd.server.registry import Registry
 
 
 @ASSIGNMENTS.register("fixed")
-class FixedAssignment(AssignmentRule):
+class FixedAssignment(ClientRule):
     """Every client at its first home."""
 
     def choose(

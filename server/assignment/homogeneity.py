@@ -7,34 +7,39 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
-from fedphd.common.averaging.homogeneity import Distribution, LabelState, homogeneity
-from fedphd.server.assignment.base import ASSIGNMENTS, AssignmentRule
+from fedphd.common.averaging.homogeneity import Distribution, LabelState, Unit, homogeneity, images_in
+from fedphd.server.assignment.base import ASSIGNMENTS, ClientRule
 from fedphd.server.registry import Registry
 
 FLOOR = 1e-8  # keeps every edge possible
 
 
 @ASSIGNMENTS.register("homogeneity")
-class HomogeneityAssignment(AssignmentRule):
-    """Clients prefer edges whose labels they make more even."""
+class HomogeneityAssignment(ClientRule):
+    """Clients prefer edges whose labels they make more even, and edges with fewer images.
+
+    P(e) is proportional to v_e = ReLU((a * SH(q'_e) + b) * n_bar - n_e) + 1e-8, with n_bar the mean number of images of
+    a client over all clients. With ``unit: image``, n_bar is one, and the formula is the authors' to the letter.
+    """
 
     by_labels: ClassVar[bool] = True
 
     a: PositiveFloat
     b: float
+    unit: Unit
     count: Literal["before", "merged"]
 
     def choose(
         self, client: str, registry: Registry, states: Mapping[str, LabelState], rng: np.random.Generator
     ) -> str:
         """Draw a home by `selection_probabilities`."""
-        homes = registry.homes[client]
+        homes, images = registry.homes[client], images_in(self.unit, registry.mean_samples)
         p = selection_probabilities(
             [states[edge] for edge in homes],
             registry.distribution(client),
             registry.profiles[client].samples,
-            a=self.a,
-            b=self.b,
+            a=self.a * images,
+            b=self.b * images,
             count=self.count,
         )
         return str(rng.choice(homes, p=p))
@@ -57,7 +62,7 @@ def selection_probabilities(
     q_k, n_k : Distribution, float
         The client's label distribution, shape (classes,), and number of images.
     a, b : float
-        Weight of homogeneity against images, and offset.
+        Weight of homogeneity against images, and offset, both in images.
     count : str
         "before": n_e without the client; "merged": with it.
 

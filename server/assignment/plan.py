@@ -11,10 +11,8 @@ import numpy as np
 from fedphd.common.averaging.homogeneity import LabelState
 from fedphd.common.config import TopologyConfig
 from fedphd.common.training.seeding import numpy_rng
-from fedphd.server.assignment.base import AssignmentRule
+from fedphd.server.assignment.base import Assignment, AssignmentRule
 from fedphd.server.registry import Registry
-
-Assignment = dict[str, list[str]]  # edge -> its clients in one edge round
 
 
 def plan_round(
@@ -22,13 +20,18 @@ def plan_round(
 ) -> list[Assignment]:
     """Draw the plan of one root round.
 
-    As in FedPhD's authors' code, all participants of an edge round choose against the same edge
+    As in FedPhD's authors' code, all participants of an edge round are placed against the same edge
     states; the states then take in who came, and start anew with the next root round.
+
+    Every root round has r_g edge rounds, the first one too. The authors' code averages at the root whenever the number
+    of the edge round, from 0, is a multiple of r_g: for the first time after edge round 0, when the edges hold hardly
+    more than the initial model, and at the end r_g - 1 edge rounds are left over. Ours differs by this shift alone, and
+    has one kind of root round to plan, commit, resume and account for.
 
     Parameters
     ----------
     rule : AssignmentRule
-        How a client comes to its edge.
+        How clients come to their edges.
     topology : TopologyConfig
         Participation and edge rounds per root round (r_g).
     registry : Registry
@@ -47,9 +50,8 @@ def plan_round(
     plan = []
     for edge_round in range(first_edge_round, first_edge_round + topology.edge_rounds):
         rng = numpy_rng(seed, "assignment", edge_round)
-        assignment: Assignment = {edge: [] for edge in registry.nodes}
-        for client in _participants(list(registry.profiles), topology.participation, rng):
-            assignment[rule.choose(client, registry, states, rng)].append(client)
+        participants = _participants(list(registry.profiles), topology.participation, rng)
+        assignment = rule.place(participants, registry, states, rng)
         for edge, clients in assignment.items():
             for client in clients:
                 states[edge] = states[edge].add(registry.distribution(client), registry.profiles[client].samples)

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from fedphd.common.averaging.homogeneity import LabelState
-from fedphd.server.assignment.base import ASSIGNMENTS, AssignmentRule
+from fedphd.server.assignment.base import ASSIGNMENTS, ClientRule
 from fedphd.server.registry import Registry
 
 
 @ASSIGNMENTS.register("random")
-class RandomAssignment(AssignmentRule):
+class RandomAssignment(ClientRule):
     """Every client at a home drawn uniformly."""
 
     def choose(

@@ -134,10 +134,11 @@ def test_a_flat_topology_has_no_edges() -> None:
 
 
 def test_the_papers_constants() -> None:
-    """FedPhD's authors' code: a = 10000 and b = 0 for the draw, n_e before the client; a = 5000 at the root."""
+    """FedPhD's authors' code, with n_bar = 2500: a = 10000 for the draw and 40000 at the root, n_e before the client."""
     phd = compose(["method=fedphd"])
-    assert (phd.assignment.a, phd.assignment.b, phd.assignment.count) == (10000.0, 0.0, "before")
-    assert (phd.weighting.root.a, phd.weighting.root.b) == (5000.0, 0.0)
+    assert (phd.assignment.a * 2500, phd.assignment.b, phd.assignment.count) == (10000.0, 0.0, "before")
+    assert (phd.weighting.root.a * 2500, phd.weighting.root.b) == (40000.0, 0.0)
+    assert phd.assignment.unit == phd.weighting.root.unit == "client"
     assert phd.weighting.edge.kind == "samples"
     ddpm = phd.diffusion
     assert (ddpm.timesteps, ddpm.beta_schedule, ddpm.beta_start, ddpm.beta_end) == (1000, "linear", 1e-4, 0.02)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedphd.common.averaging.homogeneity import LabelState, distribution, homogeneity, uniform
+from fedphd.common.averaging.homogeneity import LabelState, distribution, homogeneity, images_in, uniform
 from fedphd.common.averaging.weighting import HomogeneityWeighting, SamplesWeighting
 
 
@@ -77,9 +77,18 @@ def test_scores_lie_between_half_and_two(counts: list[int]) -> None:
 
 def test_member_weights() -> None:
     half = np.array(shares(2, 4))  # SH = 1.5
-    assert SamplesWeighting(kind="samples").weight(300, half) == 300.0
-    by_score = {"kind": "homogeneity", "a": 200.0}
-    assert HomogeneityWeighting(**by_score, b=0.0).weight(300, half) == 600.0  # 300 + 200 * 1.5
-    assert HomogeneityWeighting(**by_score, b=0.0).weight(100, uniform(4)) == 500.0  # 100 + 200 * 2
-    assert HomogeneityWeighting(**by_score, b=-550.0).weight(300, half) == 50.0
-    assert HomogeneityWeighting(**by_score, b=-550.0).weight(100, uniform(4)) == 0.0  # ReLU(-50)
+    assert SamplesWeighting(kind="samples").weight(300, half, 50.0) == 300.0
+    by_score = {"kind": "homogeneity", "a": 200.0, "unit": "image"}
+    assert HomogeneityWeighting(**by_score, b=0.0).weight(300, half, 50.0) == 600.0  # 300 + 200 * 1.5
+    assert HomogeneityWeighting(**by_score, b=0.0).weight(100, uniform(4), 50.0) == 500.0  # 100 + 200 * 2
+    assert HomogeneityWeighting(**by_score, b=-550.0).weight(300, half, 50.0) == 50.0
+    assert HomogeneityWeighting(**by_score, b=-550.0).weight(100, uniform(4), 50.0) == 0.0  # ReLU(-50)
+
+
+def test_member_weights_in_mean_clients() -> None:
+    """... are those in images with n_bar times a and b, and the default."""
+    half = np.array(shares(2, 4))  # SH = 1.5
+    by_score = HomogeneityWeighting(kind="homogeneity", a=4.0, b=-11.0)
+    assert by_score.weight(300, half, 50.0) == 50.0  # 300 + 50 * (4 * 1.5 - 11)
+    assert by_score.weight(100, uniform(4), 50.0) == 0.0  # ReLU(100 + 50 * (4 * 2 - 11))
+    assert (images_in("client", 50.0), images_in("image", 50.0)) == (50.0, 1.0)

@@ -39,6 +39,11 @@ def test_other_clients_in_each_edge_round(ledger: Ledger) -> None:
     assert [one.loss for one in update.rounds] == [1.0, None, 2.0]
 
 
+def test_the_latest_images_are_those_of_the_latest_edge_round_with_clients(ledger: Ledger) -> None:
+    update = update_of(aggregator(ledger, 2).run_round(two().grid(), order([0], [1], [])))
+    assert (update.samples, update.latest_samples) == (40, 30)
+
+
 def test_an_edge_without_clients_keeps_its_model(ledger: Ledger) -> None:
     update = update_of(aggregator(ledger, 2).run_round(two().grid(), order([], [])))
     assert update.model.decode().hash == START.hash
@@ -48,9 +53,17 @@ def test_an_edge_without_clients_keeps_its_model(ledger: Ledger) -> None:
 def test_weights_by_homogeneity(ledger: Ledger) -> None:
     by_score = ["weighting.edge.kind=homogeneity", "+weighting.edge.a=200", "+weighting.edge.b=-400"]
     crowd = Crowd([[150.0, 150.0, 0.0, 0.0], [50.0, 50.0, 50.0, 50.0]], [1.0, 4.0])
-    update = update_of(aggregator(ledger, 2, *by_score).run_round(crowd.grid(), order([0, 1])))
+    edge = aggregator(ledger, 2, *by_score, "+weighting.edge.unit=image")
     # u_0 = 300 + 200 * 1.5 - 400 = 200, u_1 = 200 + 200 * 2 - 400 = 200
-    assert model_of(update) == [2.5, 12.5]
+    assert model_of(update_of(edge.run_round(crowd.grid(), order([0, 1])))) == [2.5, 12.5]
+
+
+def test_the_unit_of_an_edges_weights_is_a_client_of_this_edge(ledger: Ledger) -> None:
+    by_score = ["weighting.edge.kind=homogeneity", "+weighting.edge.a=1", "+weighting.edge.b=-2"]
+    crowd = Crowd([[150.0, 150.0, 0.0, 0.0], [75.0, 75.0, 75.0, 75.0], [0.0, 0.0, 0.0, 600.0]], [1.0, 4.0, 9.0])
+    edge = aggregator(ledger, 3, *by_score)  # n_bar = 1200 / 3 = 400, the client included that does not train
+    # u_0 = 300 + 400 * 1.5 - 800 = 100, u_1 = 300 + 400 * 2 - 800 = 300
+    assert model_of(update_of(edge.run_round(crowd.grid(), order([0, 1])))) == [3.25, 13.25]
 
 
 def test_clients_are_told_their_rounds_and_phase(ledger: Ledger) -> None:

@@ -20,7 +20,13 @@ PREFIX = dict(zip(PARTS, ("conv_in", "mid_block", "conv_out"), strict=True))
 COUNTS = st.lists(st.integers(0, 10**5), min_size=3, max_size=3).filter(any)  # images of each class
 WEIGHTINGS = st.one_of(
     st.just(SamplesWeighting(kind="samples")),
-    st.builds(HomogeneityWeighting, kind=st.just("homogeneity"), a=st.floats(0, 1e5), b=st.floats(0, 1e4)),
+    st.builds(
+        HomogeneityWeighting,
+        kind=st.just("homogeneity"),
+        a=st.floats(0, 1e5),
+        b=st.floats(0, 1e4),
+        unit=st.sampled_from(["client", "image"]),
+    ),
 )
 
 
@@ -54,8 +60,9 @@ def test_weights_sum_to_one(
 ) -> None:
     clients = [f"client-{member}" for member in range(len(counts))]
     came = data.draw(st.permutations(clients))[: data.draw(st.integers(1, len(clients)))]
+    mean = sum(map(sum, counts)) / len(counts)
     weights = {
-        client: weighting.weight(sum(own), distribution(own)) for client, own in zip(clients, counts, strict=True)
+        client: weighting.weight(sum(own), distribution(own), mean) for client, own in zip(clients, counts, strict=True)
     }
     asked = exchange_of(kind).reports(clients, seed, "edge-0", 7)
     structure = Structure(tuple((f"{PREFIX[part]}.weight", (len(clients),)) for part in PARTS))

@@ -20,14 +20,16 @@ from fedphd.server.assignment import (
     Assignment,
     AssignmentRule,
     HomogeneityAssignment,
+    RandomAssignment,
     plan_round,
     selection_probabilities,
 )
 from fedphd.server.registry import Registry
 
-OPTIONS = {"homogeneity": {"a": 10.0, "b": 0.0, "count": "before"}}
+OPTIONS = {"homogeneity": {"a": 10.0, "b": 0.0, "unit": "image", "count": "before"}}
 KINDS: dict[str, AssignmentRule] = {
-    kind: ASSIGNMENTS.read({"kind": kind, **OPTIONS.get(kind, {})}) for kind in ("fixed", "random", "homogeneity")
+    kind: ASSIGNMENTS.read({"kind": kind, **OPTIONS.get(kind, {})})
+    for kind in ("fixed", "random", "homogeneity", "balanced")
 }
 
 
@@ -165,7 +167,7 @@ def test_fixed_means_the_first_home() -> None:
 
 # With a = 1 an edge that has any of the ten-image clients scores SH - n < 0, so that only the floor
 # is left, and an empty one scores above 1: the next client takes the empty one with certainty.
-GREEDY = HomogeneityAssignment(kind="homogeneity", a=1.0, b=0.0, count="before")
+GREEDY = HomogeneityAssignment(kind="homogeneity", a=1.0, b=0.0, unit="image", count="before")
 
 
 def crowded_edge(assignment: Assignment) -> str | None:
@@ -206,9 +208,32 @@ def test_the_draw_uses_a_clients_homes_only() -> None:
             assert "client-0" in assignment["edge-0"]
 
 
+def test_the_unit_scales_a_and_b() -> None:
+    """... so that the plan does not depend on how many images make up a client, and an image is the authors' form."""
+    options = {"kind": "homogeneity", "count": "before"}
+    in_clients = ASSIGNMENTS.read({**options, "a": 2.0, "b": 0.5, "unit": "client"})
+    in_images = ASSIGNMENTS.read({**options, "a": 20.0, "b": 5.0, "unit": "image"})
+    others = ASSIGNMENTS.read({**options, "a": 2.0, "b": 0.5, "unit": "image"})
+    small, where = crowd(12, 2), topology(12, 2, 4, 0.5)  # ten images each
+    large = registry([[7 * n for n in small.profiles[client].counts] for client in small.profiles], [[0, 1]] * 12, 2)
+    plans = [plan_round(in_clients, where, small, 0, seed) for seed in range(8)]
+    assert plans == [plan_round(in_images, where, small, 0, seed) for seed in range(8)]
+    assert plans == [plan_round(in_clients, where, large, 0, seed) for seed in range(8)]
+    assert plans != [plan_round(others, where, small, 0, seed) for seed in range(8)]
+
+
+def test_options_that_an_experiment_set_for_the_draw_do_not_stand_in_the_way_of_another_choice() -> None:
+    carried = compose(["experiment=fedphd_cifar10", "data=digits", "assignment=random"]).assignment
+    assert isinstance(ASSIGNMENTS.read(carried), RandomAssignment)
+
+
 @pytest.mark.parametrize(
     ("option", "value", "advice"),
-    [("a", -1, "greater than 0"), ("more", 1, "no such option; it has a, b, count"), ("count", "after", "'before' or")],
+    [
+        ("a", -1, "greater than 0"),
+        ("more", 1, "no such option; it has a, b, count, unit"),
+        ("count", "after", "'before' or"),
+    ],
 )
 def test_options_of_an_assignment(option: str, value: object, advice: str) -> None:
     carried = compose(["assignment=homogeneity"]).assignment.model_copy(update={option: value})

@@ -19,7 +19,12 @@ WEIGHTINGS = st.sampled_from(
     [
         (),
         ("weighting.root.kind=homogeneity", "+weighting.root.a=500"),
-        ("weighting.root.kind=homogeneity", "+weighting.root.a=50", "+weighting.root.b=-60"),
+        (
+            "weighting.root.kind=homogeneity",
+            "+weighting.root.a=50",
+            "+weighting.root.b=-60",
+            "+weighting.root.unit=image",
+        ),
     ]
 )
 HOMES = st.sampled_from(["[[0],[0],[0],[1]]", "[[0],[1],[0],[1]]", "[[0,1],[1],[0],[0,1]]"])

@@ -9,7 +9,7 @@ from small_root import HOMES, Run, crowd, lane
 
 from fedphd.common.wire.messages import ClientUpdate, RoundOrder, TrainOrder
 
-BY_SCORE = ["weighting=homogeneity", "weighting.root.a=1200"]
+BY_SCORE = ["weighting=homogeneity", "weighting.root.a=1200", "weighting.root.unit=image"]
 
 # --- a round by hand --------------------------------------------------------------------------------
 # Edge 0's average is 3 above the start, edge 1's 4: see `crowd`.

@@ -16,7 +16,7 @@ from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.messages import ClientUpdate, EdgeUpdate, TrainOrder
 from fedphd.server.state import GlobalState
 
-BY_SCORE = ["weighting=homogeneity", "weighting.root.a=1200"]
+BY_SCORE = ["weighting=homogeneity", "weighting.root.a=1200", "weighting.root.unit=image"]
 NOT_FINITE = np.array([np.inf, 2.0], "<f4").tobytes()
 
 # --- what does not count ----------------------------------------------------------------------------

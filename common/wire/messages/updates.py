@@ -162,8 +162,8 @@ class EdgeUpdate:
 
     @property
     def latest_samples(self) -> int:
-        """m_e: images trained on in the latest edge round."""
-        return self.rounds[-1].samples if self.rounds else 0
+        """m_e: images trained on in the latest edge round in which the edge had clients; 0 if it never had."""
+        return next((one.samples for one in reversed(self.rounds) if one.samples), 0)
 
     @property
     def samples(self) -> int:
