@@ -19,7 +19,7 @@ class HomogeneityAssignment(ClientRule):
     """Clients prefer edges whose labels they make more even, and edges with fewer images.
 
     P(e) is proportional to v_e = ReLU((a * SH(q'_e) + b) * n_bar - n_e) + 1e-8, with n_bar the mean number of images of
-    a client over all clients. With ``unit: image``, n_bar is one, and the formula is the authors' to the letter.
+    a client over all clients (ours). With ``unit: image``, n_bar is one, and the formula is the authors' to the letter.
     """
 
     by_labels: ClassVar[bool] = True

@@ -74,7 +74,7 @@ def test_it_is_nearly_the_best_on_average() -> None:
         places = even_shares(held, images, np.ones((6, 2), bool), np.random.default_rng(seed))
         possible = [unevenness(held, images, every) for every in product(range(2), repeat=6)]
         left.append((unevenness(held, images, places.tolist()) - min(possible)) / (fmean(possible) - min(possible)))
-    assert fmean(left) < 0.02  # of the way from a random placement to the best
+    assert fmean(left) < 0.03  # of the way from a random placement to the best
 
 
 def test_counts_with_noise_are_placed_too() -> None:
