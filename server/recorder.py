@@ -9,7 +9,7 @@ from flwr.app import ArrayRecord, MetricRecord
 
 from fedphd.common.config import Config, TrackerConfig
 from fedphd.common.network.counting import count
-from fedphd.common.run.events import Checkpoint, Evaluate
+from fedphd.common.run.events import Checkpoint, Evaluate, Reuse
 from fedphd.common.run.json_lines import JsonLines
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.run.metrics import Metrics
@@ -61,6 +61,7 @@ class Recorder:
         self.trackers = Trackers(config.tracking, run_dir)
         self.evaluator = Evaluator(config, run_dir)
         self._recorded = state.round if state.round else None  # of a resumed run: before it was interrupted
+        self._reused: set[str] = set()
         self._counts: dict[str, tuple[int, int]] = {}
         self._mark = time.perf_counter()
 
@@ -99,8 +100,16 @@ class Recorder:
         else:
             quality = self.evaluator.evaluate(self.state.round, load_unet(self.config, self.state.best))
         quality |= self.evaluator.references(self.state.round)
+        self._tell_reused()
         self.ledger.write(Evaluate(round=self.state.round, **quality))
         return quality
+
+    def _tell_reused(self) -> None:
+        """Write down, once, which real images' statistics an earlier run or `fedphd stats` had made."""
+        for split, kept in self.evaluator.reused().items():
+            if split not in self._reused:
+                self._reused.add(split)
+                self.ledger.write(Reuse(split=split, images=kept.statistics.images, file=str(kept.file)))
 
     def _line(self, seconds: float) -> dict[str, object]:
         structure = self.state.model.structure.id

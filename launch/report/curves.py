@@ -22,9 +22,8 @@ def quality_name(key: str) -> str:
 
 def other_images(run: RecordedRun) -> str:
     """Say which real images the reference score is of: those of the split that is not the reference."""
-    return (
-        "real training images" if run.setting("evaluation.reference", "train") == "holdout" else "real held-out images"
-    )
+    reference = run.setting("evaluation.reference", "train")
+    return "real training images" if reference == "holdout" else "real held-out images"
 
 
 def quality_plots(run: RecordedRun) -> list[Plot]:

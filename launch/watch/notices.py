@@ -1,6 +1,6 @@
 """Lines of the display: texts with their styles."""
 
-from fedphd.common.run.events import Correct, Finish, Lost, Prune, Refuse, Resume
+from fedphd.common.run.events import Correct, Event, Finish, Lost, Prune, Refuse, Resume, Reuse
 from fedphd.common.run.figures import duration, one_line, size, three_digits
 from fedphd.common.run.ledger import Entry
 from fedphd.common.run.metrics import Metrics
@@ -14,20 +14,28 @@ Line = tuple[str, str]  # text and style
 def notice(entry: Entry) -> list[Line]:
     """Tell an event that is more than routine."""
     event = entry.event
+    if isinstance(event, Refuse | Lost):
+        where = [] if event.edge_round is None else [f"edge round {event.edge_round}"]
+        what = f"{event.name} {event.peer}: {one_line(event.reason)}"
+        return [(GAP.join([entry.node, f"round {event.round}", *where, what]), WARNING)]
+    parts = _root_parts(event)
+    return [(GAP.join(["root", *parts]), NOTICE)] if parts else []
+
+
+def _root_parts(event: Event) -> list[str]:
+    """Tell what the root did; nothing, if it is routine."""
     match event:
         case Prune():
-            return [_root(f"round {event.round}", *_pruning(event))]
+            return [f"round {event.round}", *_pruning(event)]
         case Correct():
-            parts = [f"corrected in {event.steps} steps", f"loss {event.loss:.4f}", duration(event.seconds)]
-            return [_root(f"round {event.round}", *parts)]
+            text = f"corrected in {event.steps} steps"
+            return [f"round {event.round}", text, f"loss {event.loss:.4f}", duration(event.seconds)]
         case Resume():
-            return [_root(f"resumed after round {event.round}")]
+            return [f"resumed after round {event.round}"]
+        case Reuse():
+            return [f"statistics of {event.images:,} real images ({event.split}) found in {event.file}"]
         case Finish():
-            return [_root(f"finished in {duration(event.seconds)}")]
-        case Refuse() | Lost():
-            where = [] if event.edge_round is None else [f"edge round {event.edge_round}"]
-            what = f"{event.name} {event.peer}: {one_line(event.reason)}"
-            return [(GAP.join([entry.node, f"round {event.round}", *where, what]), WARNING)]
+            return [f"finished in {duration(event.seconds)}"]
     return []
 
 
@@ -44,10 +52,6 @@ def round_line(line: Metrics, rounds: int) -> Line:
 def loss_of(line: Metrics) -> list[str]:
     """Tell the loss, if there is one."""
     return [] if line.loss is None else [f"loss {line.loss:.4f}"]
-
-
-def _root(*parts: str) -> Line:
-    return GAP.join(["root", *parts]), NOTICE
 
 
 def _pruning(event: Prune) -> list[str]:

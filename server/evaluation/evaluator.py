@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fedphd.common.config import Config
 from fedphd.common.data.holders import ROOT, holder_data
-from fedphd.common.data.images import Pixels
+from fedphd.common.data.images import Pixels, Split
 from fedphd.common.errors import SettingError
 from fedphd.common.network import UNet
 from fedphd.common.training.compute import pick_device
@@ -15,6 +15,7 @@ from fedphd.common.training.sampling import Sampler
 from fedphd.server.evaluation.extractors import read_extractor
 from fedphd.server.evaluation.grid import save_grid
 from fedphd.server.evaluation.measuring import Measuring
+from fedphd.server.evaluation.real import Kept
 from fedphd.server.evaluation.workbench import Workbench
 
 
@@ -81,6 +82,10 @@ class Evaluator:
     def references(self, round: int) -> dict[str, float]:
         """Give what as many real images score, as `Measuring.references` says; nothing without an extractor."""
         return {} if self.measuring is None else self.measuring.references(self._measured(round))
+
+    def reused(self) -> dict[Split, Kept]:
+        """Give the real images' statistics that were found in `evaluation.cache` so far, by split."""
+        return {} if self.measuring is None else self.measuring.real.reused
 
     def _make_measuring(self) -> Measuring | None:
         if self.extractor is not None:

@@ -74,6 +74,12 @@ class RealImages:
                 raise
             return False
 
+    @property
+    def reused(self) -> dict[Split, Kept]:
+        """What was found in the cache so far."""
+        in_cache = self.config.evaluation.cache is not None
+        return {split: kept for split, kept in self._kept.items() if in_cache and not kept.made}
+
     def kept(self, split: Split) -> Kept:
         """Find or compute the statistics of a split, once.
 
@@ -93,7 +99,6 @@ class RealImages:
         file = self._file(split, images, chosen)
         found = read_statistics(file)
         if found is not None:
-            log.info("statistics of %d real images (%s) found in %s", found.images, split, file)
             return Kept(found, file, made=False)
         made = Statistics.of(self.features.features(images.images(chosen)))
         return Kept(made, self._save(made, file), made=True)

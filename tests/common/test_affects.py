@@ -19,13 +19,15 @@ PLACES = {
     *("data.root", "data.download"),
     *("runtime._target_", "runtime.superlink", "runtime.root_certificates", "runtime.insecure"),
     *("runtime.parallel_clients", "runtime.gpus_per_client", "evaluation.batch_size", "evaluation.grid_images"),
+    "evaluation.cache",
 }
 COURSE = {
     *("runtime.name", "runtime.device", "evaluation.every"),
     *("topology.quorum", "topology.round_timeout", "topology.rejoin_timeout"),
 }
 MEASURE = {
-    *("evaluation.extractor", "evaluation.images", "evaluation.real_images"),
+    *("evaluation.extractor", "evaluation.measures", "evaluation.reference"),
+    *("evaluation.images", "evaluation.final_images", "evaluation.real_images"),
     *(
         "sampler.kind",
         "sampler.steps",

@@ -89,8 +89,14 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def overrides(notes: Path) -> list[str]:
     sizes = ["rounds=2", "topology.clients=4", "partition=iid", "training.batch_size=10", "training.warmup_steps=2"]
-    measured = ["evaluation.extractor='my_parts:Pooled'", "+evaluation.cells=3", "evaluation.images=8"]
-    drawn = ["sampler.steps=2", "evaluation.every=1", "evaluation.grid_images=4"]
+    measured = ["evaluation.extractor='my_parts:Pooled'", "+evaluation.cells=3"]
+    drawn = [
+        "evaluation.images=8",
+        "evaluation.final_images=null",
+        "sampler.steps=2",
+        "evaluation.every=1",
+        "evaluation.grid_images=4",
+    ]
     tracked = ["+tracking.mine.kind='my_parts:Notes'", f"+tracking.mine.file={notes}"]
     return ["method=fedavg", "runtime=inprocess", *sizes, *measured, *drawn, *tracked]
 

@@ -24,6 +24,7 @@ TINY = [
     "evaluation.every=2",
     "evaluation.grid_images=9",
     "evaluation.images=20",
+    "evaluation.final_images=null",
     "evaluation.classifier_epochs=2",
 ]
 PRUNED_EARLY = "pruning.sparse_rounds=1"

@@ -109,8 +109,8 @@ def test_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch, capsys:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["statsu"], "statsu: there is no such command; did you mean fedphd status?"),
-        (["kube"], "kube: there is no such command; there are cost, status, compare"),
+        (["comprae"], "comprae: there is no such command; did you mean fedphd compare?"),
+        (["kube"], "kube: there is no such command; there are cost, stats, status, compare"),
         (["rounds", "3"], "a setting is given as group=choice or group.key=value"),
         (["keys"], "the following arguments are required: folder; see fedphd keys --help"),
         (["status", "--jsn"], "unrecognized arguments: --jsn; see fedphd status --help"),

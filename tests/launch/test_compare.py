@@ -275,7 +275,7 @@ def test_newer_of_two_equal_runs_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        ({"evaluation__images": 20}, "evaluation.images=20 and 297: "),
+        ({"evaluation__images": 20}, "evaluation.images=20 and 200: "),
         ({"evaluation__real_images": None}, "evaluation.real_images=10000 and null: "),
         ({"evaluation__classifier_epochs": 2}, "evaluation.classifier_epochs=2 and 30: "),
         ({"evaluation__extractor": "own:net"}, "evaluation.extractor=fd_classifier and own:net: "),

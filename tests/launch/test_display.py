@@ -25,6 +25,7 @@ from fedphd.common.run.events import (
     Prune,
     Refuse,
     Resume,
+    Reuse,
     Start,
 )
 from fedphd.common.run.figures import duration, size, three_digits
@@ -217,6 +218,17 @@ def test_lines_of_a_run(tmp_path: Path) -> None:
         "root  round 1/40  loss 0.3000  fd_classifier 95.1  0.440 M parameters  31.2 MB  8.3 s",
     ]
     assert shown.lines() == []
+
+
+def test_further_measures_and_what_was_found_in_the_cache_are_told(tmp_path: Path) -> None:
+    shown, run = Shown(tmp_path), Run(tmp_path)
+    run.start()
+    run.ledger.write(Reuse(split="train", images=1500, file="/cache/fid-0.npz"))
+    kernel = {"kd_classifier": 0.5, "kd_classifier_reference": 0.25}
+    run.round(1, fd_classifier=95.13, fd_classifier_floor=0.5, is_mean=3.0, **kernel)
+    lines = shown.lines()
+    assert "root  statistics of 1,500 real images (train) found in /cache/fid-0.npz" in lines
+    assert any("fd_classifier 95.1  kd_classifier 0.500  0.440 M" in line for line in lines)
 
 
 def test_local_models_and_the_images_drawn_from_them_are_told(tmp_path: Path) -> None:

@@ -39,13 +39,13 @@ def noise(seed: int) -> Pixels:
 def test_mean_spread_and_each_client(evaluator: Evaluator, digits: Pixels) -> None:
     images = {"client-0": digits[:40], "client-1": digits[40:80], "client-3": noise(0)}
     line = evaluate_clients(evaluator, 4, (Drawing(client, one, True) for client, one in images.items()))
-    alone = [evaluator.measure(one)["fd_classifier"] for one in images.values()]
+    alone = [evaluator.measure(0, one)["fd_classifier"] for one in images.values()]
     assert alone[2] > 2 * max(alone[:2])  # noise is far from digits
     assert [line[f"fd_classifier/{client}"] for client in images] == pytest.approx(alone)
     assert line["fd_classifier"] == pytest.approx(sum(alone) / 3)
     mean = sum(alone) / 3
     assert line["fd_classifier_std"] == pytest.approx((sum((one - mean) ** 2 for one in alone) / 2) ** 0.5)
-    shares = [evaluator.measure(one)["class_share/7"] for one in images.values()]
+    shares = [evaluator.measure(0, one)["class_share/7"] for one in images.values()]
     assert line["class_share/7"] == pytest.approx(sum(shares) / 3)
     assert line["evaluation_seconds"] >= 0
     assert not {key for key in line if "/client" in key and not key.startswith("fd_classifier/")}

@@ -17,6 +17,7 @@ from fedphd.server.recorder import check_outlets
 QUICK = [
     "sampler.steps=2",
     "evaluation.images=12",
+    "evaluation.final_images=null",
     "evaluation.grid_images=5",
     "evaluation.batch_size=8",
     "evaluation.classifier_epochs=2",
@@ -64,7 +65,7 @@ def test_a_resumed_run_measures_the_same(tmp_path):
 
     resumed = Evaluator(config, tmp_path)
     assert without_time(resumed.evaluate(1, tiny_unet())) == metrics
-    assert resumed.references() == first.references()
+    assert resumed.references(1) == first.references(0)
     grids = [(tmp_path / "samples" / f"round_000{round}.png").read_bytes() for round in (0, 1)]
     assert grids[0] == grids[1]
 
@@ -78,7 +79,7 @@ def test_real_statistics_are_read_back(tmp_path):
     distance = Evaluator(config, tmp_path).evaluate(0, tiny_unet())["fd_classifier"]
     (file,) = (tmp_path / "evaluation").rglob("fd_classifier_train.npz")
     kept = dict(np.load(file))
-    np.savez(file, mean=kept["mean"] + 10, covariance=kept["covariance"])
+    np.savez(file, **kept | {"mean": kept["mean"] + 10})
     assert Evaluator(config, tmp_path).evaluate(0, tiny_unet())["fd_classifier"] > distance + 10
 
 
@@ -91,8 +92,8 @@ def test_other_choices_make_another_classifier(tmp_path):
 def test_distance_grows_as_real_images_are_spoilt(tmp_path):
     config = compose([*QUICK, "evaluation.classifier_epochs=10"])
     evaluator = Evaluator(config, tmp_path)
-    reference = evaluator.references()["fd_classifier_reference"]
-    extractor, held_out = evaluator.features, load(config.data, "holdout", 0).images()
+    reference = evaluator.references(0)["fd_classifier_reference"]
+    extractor, held_out = evaluator.measuring.features, load(config.data, "holdout", 0).images()
     train = fit_gaussian(extractor.features(load(config.data, "train", 0).images()))
     rng = np.random.default_rng(0)
     distances = [reference]
@@ -110,7 +111,7 @@ def test_grid_only_never_touches_the_data(tmp_path):
     broken = ["data=npz", f"data.path={tmp_path / 'broken.npz'}"]
     evaluator = Evaluator(compose(["evaluation=grid", "sampler.steps=2", *broken]), tmp_path)
     assert without_time(evaluator.evaluate(12, tiny_unet())) == {}
-    assert evaluator.references() == {}
+    assert evaluator.references(12) == {}
     with Image.open(tmp_path / "samples" / "round_0012.png") as picture:
         assert picture.size == (8 * 66 + 2, 8 * 66 + 2)  # 64 images
     with pytest.raises(SettingError, match=r"data\.path"):
@@ -119,9 +120,10 @@ def test_grid_only_never_touches_the_data(tmp_path):
 
 def test_no_reference_where_nothing_is_held_out(tmp_path):
     every_image = [*archive(tmp_path, holdout=False), "data.holdout=0"]
-    assert Evaluator(compose(QUICK + every_image), tmp_path).references() == {}
+    floor = ["fd_classifier_floor", "fd_classifier_floor_std"]
+    assert list(Evaluator(compose(QUICK + every_image), tmp_path).references(0)) == floor
     a_tenth = [*archive(tmp_path, holdout=False), "data.holdout=0.1"]
-    assert list(Evaluator(compose(QUICK + a_tenth), tmp_path).references()) == ["fd_classifier_reference"]
+    assert list(Evaluator(compose(QUICK + a_tenth), tmp_path).references(0)) == ["fd_classifier_reference", *floor]
 
 
 def test_own_extractor_names_the_metric(tmp_path, monkeypatch):
@@ -129,7 +131,7 @@ def test_own_extractor_names_the_metric(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     evaluator = Evaluator(compose([*QUICK, "evaluation.extractor='corner_pixels:Corners'"]), tmp_path)
     assert list(without_time(evaluator.evaluate(0, tiny_unet()))) == ["fd_corners"]
-    assert list(evaluator.references()) == ["fd_corners_reference"]
+    assert list(evaluator.references(0)) == ["fd_corners_reference", "fd_corners_floor", "fd_corners_floor_std"]
 
 
 def test_a_diverged_unet_gives_bad_numbers_not_an_error(tmp_path):
@@ -149,4 +151,49 @@ def test_inception_is_fid_and_misses_its_weights_at_once(tmp_path):
         Evaluator(config, tmp_path)
     weights.touch()
     assert check_outlets(config, tmp_path) == config
-    assert Evaluator(config, tmp_path).metric == "fid"
+    assert Evaluator(config, tmp_path).extractor.metric == "fid"
+
+
+def test_more_images_are_measured_at_the_end(tmp_path):
+    config = compose([*QUICK, "rounds=3", "evaluation.final_images=20", "pruning=none"])
+    evaluator = Evaluator(config, tmp_path)
+    assert [evaluator.images(round) for round in (0, 2, 3)] == [12, 12, 20]
+    images = load(config.data, "holdout", 0).images()
+    alone = [evaluator.measuring.measure(images[:count])["fd_classifier"] for count in (12, 20)]
+    assert [evaluator.measure(round, images)["fd_classifier"] for round in (2, 3)] == alone
+    few, many = evaluator.references(2), evaluator.references(3)
+    assert few["fd_classifier_floor"] > many["fd_classifier_floor"] > 0
+    assert few["fd_classifier_reference"] == many["fd_classifier_reference"]
+
+
+def test_the_reference_can_be_what_is_held_out(tmp_path):
+    evaluator = Evaluator(compose([*QUICK, "evaluation.reference=holdout"]), tmp_path)
+    held_out, trained_on = (load(evaluator.config.data, split, 0).images() for split in ("holdout", "train"))
+    assert evaluator.measuring.measure(held_out)["fd_classifier"] == pytest.approx(0, abs=1e-6)
+    reference = evaluator.references(0)["fd_classifier_reference"]
+    assert evaluator.measuring.measure(trained_on)["fd_classifier"] == pytest.approx(reference, rel=1e-6)
+    usual = Evaluator(compose(QUICK), tmp_path).references(0)
+    assert reference == pytest.approx(usual["fd_classifier_reference"], rel=1e-6)
+
+
+def test_a_reference_that_is_not_there(tmp_path):
+    nothing = [*archive(tmp_path, holdout=False), "data.holdout=0", "evaluation.reference=holdout"]
+    with pytest.raises(SettingError, match=r"^evaluation\.reference=holdout: .*use train"):
+        Evaluator(compose(QUICK + nothing), tmp_path).references(0)
+
+
+def test_further_measures_stand_beside_the_main_one(tmp_path):
+    evaluator = Evaluator(compose([*QUICK, "evaluation.measures=[kid,precision_recall]"]), tmp_path)
+    further = ["kd_classifier", "precision_classifier", "recall_classifier"]
+    metrics = without_time(evaluator.evaluate(0, tiny_unet()))
+    assert [name for name in metrics if "/" not in name] == ["fd_classifier", *further]
+    references = evaluator.references(0)
+    assert list(references)[:4] == [f"{name}_reference" for name in ("fd_classifier", *further)]
+    assert metrics["kd_classifier"] > 10 * abs(references["kd_classifier_reference"])
+    assert references["precision_classifier_reference"] > 0.5
+    assert Evaluator(evaluator.config, tmp_path / "again").references(0) == references
+
+
+def test_measures_need_an_extractor(tmp_path):
+    with pytest.raises(SettingError, match=r"^evaluation\.measures=.*without an extractor"):
+        Evaluator(compose(["evaluation=grid", "+evaluation.measures=[kid]"]), tmp_path)

@@ -1,4 +1,4 @@
-"""Kernel distance, precision and recall on small clouds, against formulas by hand and clean-fid; measures of one's own."""
+"""Kernel distance, precision and recall on small clouds, against formulas by hand and clean-fid; one's own measures."""
 
 from pathlib import Path
 

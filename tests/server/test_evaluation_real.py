@@ -1,7 +1,6 @@
 """Statistics of real images: the floor, and where they are kept."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,6 @@ from fedphd.server.evaluation.statistics import DRAWS, MOST_KEPT, Statistics, re
 
 RNG = np.random.default_rng(0)
 QUICK = ["evaluation.classifier_epochs=1", "runtime.device=cpu", "data.limit=60"]
-
-
-@pytest.fixture(autouse=True)
-def heard(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with caplog.at_level(logging.INFO, "fedphd"):
-        yield
 
 
 def test_counted_rows_are_repeated_rows() -> None:
@@ -71,18 +64,19 @@ def files(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "cache").iterdir())
 
 
-def test_runs_share_what_is_in_the_cache(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_runs_share_what_is_in_the_cache(tmp_path: Path) -> None:
     """By the images themselves, wherever they lie, and by the classifier that the run trained."""
     first = Evaluator(cached(tmp_path, *archive(tmp_path / "here" / "a.npz")), tmp_path / "run-0")
     references = first.references(0)
     kept = files(tmp_path)
-    assert len(kept) == 2 and "found" not in caplog.text
+    assert len(kept) == 2 and first.reused() == {}
     assert not list((tmp_path / "run-0").rglob("*.npz"))
 
     moved = cached(tmp_path, *archive(tmp_path / "there" / "b.npz"))
-    assert Evaluator(moved, tmp_path / "run-1").references(0) == references
+    second = Evaluator(moved, tmp_path / "run-1")
+    assert second.references(0) == references
     assert files(tmp_path) == kept
-    assert f"statistics of 60 real images (train) found in {tmp_path / 'cache'}" in caplog.text
+    assert {one.file for one in second.reused().values()} == set(kept)
 
     other = cached(tmp_path, *archive(tmp_path / "there" / "c.npz", shift=9))
     assert Evaluator(other, tmp_path / "run-2").references(0) != references

@@ -89,6 +89,23 @@ def test_a_global_model_draws_itself(tmp_path: Path) -> None:
     assert (tmp_path / "samples" / "round_0001.png").exists()
 
 
+def test_statistics_that_were_made_ahead_are_told_once(tmp_path: Path) -> None:
+    measured = [
+        "evaluation=fd_classifier",
+        "evaluation.images=4",
+        "evaluation.every=1",
+        "evaluation.classifier_epochs=1",
+    ]
+    cache = [f"evaluation.cache={tmp_path / 'cache'}", "data.limit=40"]
+    told = []
+    for run in ("first", "second"):
+        site = Site(tmp_path / run, *measured, *cache, "rounds=9")
+        site.recorder.record()
+        site.commit()
+        told.append([(event["split"], event["images"]) for event in events(site.ledger, "reuse")])
+    assert told == [[], [("train", 40), ("holdout", 297)]]
+
+
 @pytest.mark.parametrize("kind", ["udec", "ulatdec"])
 def test_where_there_is_no_global_model_the_clients_draw(tmp_path: Path, kind: str) -> None:
     """Before the first round everybody has the same network; later each has its own."""
@@ -100,6 +117,15 @@ def test_where_there_is_no_global_model_the_clients_draw(tmp_path: Path, kind: s
     assert sorted(file.name for file in (tmp_path / "samples").iterdir()) == [
         f"round_{number:04d}.png" for number in (0, 2, 4, 5)
     ]
+
+
+def test_the_clients_draw_more_at_the_end(tmp_path: Path) -> None:
+    measured = ["evaluation=fd_classifier", "evaluation.images=5", "evaluation.final_images=8"]
+    more = ["evaluation.classifier_epochs=1", "data.limit=40", "evaluation.every=1", "exchange=udec", "rounds=2"]
+    site = Site(tmp_path, *measured, *more)
+    site.commit()
+    site.commit()
+    assert site.asked == [(1, 5), (2, 8)]
 
 
 def test_checkpoints_hold_the_whole_state(tmp_path: Path) -> None:

@@ -28,6 +28,16 @@ class Resume(Event):
     round: NonNegativeInt = Field(description="Root round of the checkpoint")
 
 
+class Reuse(Event):
+    """Statistics of the real images that are measured against were found in `evaluation.cache`."""
+
+    name: ClassVar[str] = "reuse"
+
+    split: str = Field(description="Which images: `train` or `holdout`")
+    images: PositiveInt = Field(description="How many they are")
+    file: str = Field(description="Where they were found")
+
+
 class Evaluate(Event, Measured):
     """The model of a round was drawn from, and its images were measured; the measures are those of `metrics.jsonl`."""
 
