@@ -41,7 +41,13 @@ def _table(comparison: Comparison, reference: Configuration) -> Table:
         for row in comparison.others(reference)
     ]
     head = ["configuration", *QUALITY, *(quantity.title for quantity in SHARES)]
-    return Table(f"In relation to {reference.name}", head, rows)
+    return Table(f"In relation to {reference.name} ({_tiers(reference)})", head, rows)
+
+
+def _tiers(row: Configuration) -> str:
+    """Say of which FedAvg, or whatever it is: flat or not, and with how many passes."""
+    epochs, edge_rounds = (row.settings.get(key, UNKNOWN) for key in ("training.epochs", "topology.edge_rounds"))
+    return f"flat, E = {epochs}" if row.runs[0].flat else f"with edges, r_g = {edge_rounds}, E = {epochs}"
 
 
 def _difference(difference: Difference | None) -> list[str]:
