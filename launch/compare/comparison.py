@@ -12,7 +12,7 @@ from fedphd.launch.compare import settings
 from fedphd.launch.compare.configuration import Configuration
 from fedphd.launch.compare.gathering import gather
 from fedphd.launch.compare.numbers import Spread, spread
-from fedphd.launch.compare.quantities import QUANTITIES, UNKNOWN, Quantity
+from fedphd.launch.compare.quantities import QUANTITIES, UNKNOWN, Quantity, further
 from fedphd.launch.compare.reference import pick_references
 from fedphd.launch.compare.runs import Run, check_same_measure
 from fedphd.launch.compare.settings import Settings
@@ -57,9 +57,8 @@ class Comparison:
     @cached_property
     def quantities(self) -> list[Quantity]:
         """The quantities that at least one row has, and those that it should have."""
-        return [
-            one for one in QUANTITIES if one.missing == UNKNOWN or any(row.spread(one) for row in self.configurations)
-        ]
+        known = [QUANTITIES[0], *further(self.runs), *QUANTITIES[1:]]
+        return [one for one in known if one.missing == UNKNOWN or any(row.spread(one) for row in self.configurations)]
 
     @cached_property
     def real(self) -> Spread | None:

@@ -1,6 +1,6 @@
 """What is compared: the quantities of a run, each a column."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fedphd.launch.compare.numbers import BYTES, COUNT, IMAGES, OPERATIONS, TIME, Units
@@ -157,3 +157,20 @@ QUANTITIES = (
     ),
 )
 SHARES = (ROOT, ALL_HOPS, FORWARD_MACS, CLIENT_EPOCHS)  # which are told as shares of a reference run's
+BESIDE = ("_reference", "_floor", "_std")  # ends of the names of what belongs to a measure
+
+
+def further(runs: Sequence[Run]) -> list[Quantity]:
+    """Make a quantity of each measure that only some evaluations have: ``kid``, or a user's own."""
+    names = dict.fromkeys(
+        name for run in runs for one in run.curve[-1:] for name in one.measures if _is_further(name, run)
+    )
+    return [Quantity(name, name, _scored(name), "Of the last evaluation, by its own name.") for name in names]
+
+
+def _is_further(name: str, run: Run) -> bool:
+    return name not in (run.measure, "is_mean") and not name.endswith(BESIDE)
+
+
+def _scored(name: str) -> Callable[[Run], float | None]:
+    return lambda run: run.scored(name)

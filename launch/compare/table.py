@@ -53,7 +53,9 @@ def notes(comparison: Comparison) -> list[str]:
     if comparison.real:
         found.append(f"{REAL}: About what a perfect model would score; one value for each seed.")
     if comparison.floor:
-        found.append(f"{FLOOR}: The floor: the distance of so few real images from the others, ± over draws of them.")
+        found.append(
+            f"{FLOOR}: The floor: what so few score that are drawn from the real ones themselves, ± over such draws."
+        )
     return found
 
 

@@ -143,6 +143,20 @@ def test_pruned_rounds_count_with_the_pruned_network(tmp_path: Path) -> None:
     assert by_name(compare([tmp_path]))["fedavg"]["forward_macs"]["mean"] == 2 * 3000 * 8e6 + 2 * 3000 * 5e6
 
 
+def test_further_measures_are_columns(tmp_path: Path) -> None:
+    def add(line: dict[str, Any]) -> None:
+        if "fd_classifier" in line:
+            line |= {"kid": -0.25, "kid_std": 0.125, "is_mean": 8.0, "is_std": 0.5}
+
+    write_run(tmp_path / "a", change=add)
+    write_run(tmp_path / "b", method="moon")
+    comparison = compare([tmp_path])
+    table = cells(comparison)
+    assert list(table["fedavg"])[2:5] == ["fd_classifier ↓", "kid", "IS ↑"]
+    assert (table["fedavg"]["kid"], table["moon"]["kid"]) == ("-0.250", "n/a")
+    assert by_name(comparison)["fedavg"]["kid"]["values"] == [-0.25]
+
+
 def test_floor_of_as_many_real_images(tmp_path: Path) -> None:
     def floor(value: float) -> Any:
         def add(line: dict[str, Any]) -> None:
