@@ -13,6 +13,7 @@ from fedphd.common.wire.messages import TRAIN, EdgeUpdate, RoundOrder
 from fedphd.common.wire.parts import restrict
 from fedphd.common.wire.records import MessageError
 from fedphd.server.root_site import RootSite
+from fedphd.server.state import RoundSummary
 
 
 class RoundQuestion(Question[EdgeUpdate, Decoded[EdgeUpdate]]):
@@ -102,3 +103,16 @@ def mean_loss(updates: list[EdgeUpdate]) -> float | None:
     trained = [one for update in updates for one in update.rounds if one.loss is not None]
     samples = sum(one.samples for one in trained)
     return sum(one.samples * (one.loss or 0.0) for one in trained) / samples if samples else None
+
+
+def summary(updates: list[EdgeUpdate], epochs: int) -> RoundSummary:
+    """Sum up a root round in which a client that trained did so for `epochs` passes over its images, E, at a time."""
+    rounds = [one for update in updates for one in update.rounds]
+    samples = sum(one.samples for one in rounds)
+    return RoundSummary(
+        loss=mean_loss(updates),
+        clients=len({client for one in rounds for client in one.clients}),
+        samples=samples,
+        client_epochs=epochs * sum(len(one.clients) for one in rounds),
+        image_passes=epochs * samples,
+    )

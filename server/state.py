@@ -12,11 +12,25 @@ from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic
 
 @dataclass(frozen=True)
 class RoundSummary:
-    """A committed round: mean client loss, clients that trained in it, images they trained on."""
+    """A committed round; its fields are those of a line of metrics (common/run/metrics.py).
+
+    Attributes
+    ----------
+    loss : float or None
+        Mean loss of the clients.
+    clients : int
+        Clients that trained in it.
+    samples : int
+        Images that they trained on, once for each edge round.
+    client_epochs, image_passes : int
+        Passes of clients over all their own images, and images that went through, once for each pass.
+    """
 
     loss: float | None = None
     clients: int = 0
     samples: int = 0
+    client_epochs: int = 0
+    image_passes: int = 0
 
 
 @dataclass

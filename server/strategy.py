@@ -29,8 +29,8 @@ from fedphd.server.correction import Correction
 from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.registry import Registry
 from fedphd.server.root_site import RootSite
-from fedphd.server.round_question import RoundQuestion, mean_loss
-from fedphd.server.state import GlobalState, RoundSummary
+from fedphd.server.round_question import RoundQuestion, mean_loss, summary
+from fedphd.server.state import GlobalState
 from fedphd.server.weighting import root_weight
 
 
@@ -202,8 +202,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         for one in (one for report in reports for one in report.rounds):
             self.state.count("access_down", one.down)
             self.state.count("access_up", one.up)
-        trained = {client for report in reports for one in report.rounds for client in one.clients}
-        self.state.latest = RoundSummary(mean_loss(reports), len(trained), sum(report.samples for report in reports))
+        self.state.latest = summary(reports, self.config.training.epochs)
         self.log.write(
             Commit(
                 round=self.state.round,

@@ -31,6 +31,12 @@ class Metrics(Measured):
     loss: float | None = Field(description="Mean loss of the clients, weighted by images; null: nobody trained")
     clients: NonNegativeInt = Field(description="Clients that trained in the round")
     samples: NonNegativeInt = Field(description="Images that they trained on, once for each edge round")
+    client_epochs: NonNegativeInt | None = Field(
+        None, description="Passes over all their own images that they made in the round, added up: E in each edge round"
+    )
+    image_passes: NonNegativeInt | None = Field(
+        None, description="Images that they trained on in the round, once for each pass"
+    )
     parameters: PositiveInt = Field(description="Parameters of the U-Net as it is now")
     macs: NonNegativeInt | None = Field(None, description="Multiply-accumulates of the U-Net as it is now, per image")
     structure: str = Field(description="Id of the structure as it is now")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fedphd.launch.compare.budget import Budget, Spent, cut
 from fedphd.launch.compare.comparison import compare
 from fedphd.launch.compare.page import write_page
 from fedphd.launch.compare.plain import plain
+from fedphd.launch.compare.saved import save_runs
 from fedphd.launch.compare.terminal import show
 
 PAGE = "comparison.md"
@@ -17,7 +19,7 @@ PIPE_WIDTH = 200  # columns, where there is no terminal
 
 
 def print_comparison(given: Namespace) -> None:
-    """Compare runs: print a table, or JSON, and write a page with a plot.
+    """Compare runs: print tables, or JSON, write a page with a plot, and save the runs where that is asked for.
 
     Parameters
     ----------
@@ -27,22 +29,32 @@ def print_comparison(given: Namespace) -> None:
     Raises
     ------
     SettingError
-        If there is nothing to compare, the runs do not compare, or the page cannot be written there.
+        If there is nothing to compare, the runs do not compare, or a file cannot be written there.
     """
-    comparison = compare(given.folders)
+    comparison = compare(given.folders, given.reference)
+    cuts = [cut(comparison, budget) for budget in _budgets(given)]
+    if given.save is not None:
+        save_runs(comparison.runs, given.save)
     page = _page(given)
     if page is not None:
-        write_page(comparison, page, given.title)
+        write_page(comparison, page, given.title, cuts)
     if given.json:
-        print(json.dumps(plain(comparison), indent=2, allow_nan=False))
+        print(json.dumps(plain(comparison, cuts), indent=2, allow_nan=False))
         return
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-    show(comparison, console)
-    console.print(f"page      {page}", markup=False, soft_wrap=True)
+    show(comparison, console, cuts)
+    for what, path in (("page", page), ("saved", given.save)):
+        if path is not None:
+            console.print(f"{what:<9} {path}", markup=False, soft_wrap=True)
+
+
+def _budgets(given: Namespace) -> list[Budget]:
+    asked: dict[Spent, str | None] = {"client_epochs": given.at_epochs, "image_passes": given.at_images}
+    return [Budget.read(spent, text) for spent, text in asked.items() if text is not None]
 
 
 def _page(given: Namespace) -> Path | None:
-    """Say where the page goes; several folders have no common place but the working folder."""
+    """Say where the page goes; several folders, or a file, have no place for it but the working folder."""
     if given.output is not None or given.json:
         return given.output  # type: ignore[no-any-return]
-    return (given.folders[0] if len(given.folders) == 1 else Path()) / PAGE
+    return (given.folders[0] if len(given.folders) == 1 and given.folders[0].is_dir() else Path()) / PAGE

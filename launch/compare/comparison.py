@@ -9,75 +9,21 @@ from pathlib import Path
 
 from fedphd.common.errors import SettingError
 from fedphd.launch.compare import settings
-from fedphd.launch.compare.folders import find_runs, short_names
-from fedphd.launch.compare.numbers import QUANTITIES, Quantity, Spread, over_clients, spread
-from fedphd.launch.compare.runs import Run, check_same_measure, flaw
+from fedphd.launch.compare.configuration import Configuration
+from fedphd.launch.compare.gathering import gather
+from fedphd.launch.compare.numbers import Spread, spread
+from fedphd.launch.compare.quantities import QUANTITIES, UNKNOWN, Quantity, further
+from fedphd.launch.compare.reference import pick_references
+from fedphd.launch.compare.runs import Run, check_same_measure
 from fedphd.launch.compare.settings import Settings
 
 
 @dataclass(frozen=True)
-class Point:
-    """A point of a curve.
+class Floor:
+    """What real images score that are as many as the generated ones: mean and standard deviation over draws of them."""
 
-    Attributes
-    ----------
-    round : int
-        The root round after which it was measured.
-    bytes : float
-        Payload of all hops so far, mean over seeds.
-    quality : Spread
-        The quality measure.
-    """
-
-    round: int
-    bytes: float
-    quality: Spread
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A row: the finished runs of one configuration.
-
-    Attributes
-    ----------
-    name : str
-        Its method, and what tells it apart from other rows.
-    settings : Settings
-        Its settings.
-    runs : Sequence[Run]
-        One for each seed, in the order of the seeds.
-    """
-
-    name: str
-    settings: Settings
-    runs: Sequence[Run]
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds."""
-        return [run.seed for run in self.runs]
-
-    @property
-    def over_clients(self) -> bool:
-        """Whether quality is a mean over the clients' models, for want of a global one."""
-        return any(over_clients(run) is not None for run in self.runs)
-
-    def spread(self, quantity: Quantity) -> Spread | None:
-        """Give a quantity's values over the seeds; None if a run does not have it."""
-        return spread(quantity.of(run) for run in self.runs)
-
-    @cached_property
-    def curve(self) -> list[Point]:
-        """Quality against payload, at the rounds that were measured with every seed."""
-        by_round = [{line.round: line for line in run.folder.evaluations} for run in self.runs]
-        points = []
-        for number in sorted(set.intersection(*map(set, by_round))):
-            lines = [lines[number] for lines in by_round]
-            sent = spread(line.total("bytes") for line in lines)
-            measured = [found for line in lines if (found := line.quality)]
-            if sent is not None:
-                points.append(Point(number, sent.mean, Spread(tuple(value for _, value in measured))))
-        return points
+    mean: float
+    std: float | None
 
 
 @dataclass(frozen=True)
@@ -90,10 +36,13 @@ class Comparison:
         The rows, in the order in which their first runs were given; at least one.
     left_out : Sequence[tuple[str, str]]
         Runs that are in no row, and why.
+    references : Sequence[Configuration]
+        The rows to which the others are set in relation: those that were named, else the best that there is.
     """
 
     configurations: Sequence[Configuration]
     left_out: Sequence[tuple[str, str]]
+    references: Sequence[Configuration]
 
     @property
     def runs(self) -> list[Run]:
@@ -103,22 +52,36 @@ class Comparison:
     @property
     def measure(self) -> str | None:
         """Name of the quality measure, e.g. ``fid``; None if nothing was measured."""
-        return next((run.measured[0] for run in self.runs if run.measured), None)
+        return next((run.measure for run in self.runs if run.measure), None)
 
     @cached_property
     def quantities(self) -> list[Quantity]:
-        """The quantities that at least one row has."""
-        return [one for one in QUANTITIES if any(row.spread(one) for row in self.configurations)]
+        """The quantities that at least one row has, and those that it should have."""
+        known = [QUANTITIES[0], *further(self.runs), *QUANTITIES[1:]]
+        return [one for one in known if one.missing == UNKNOWN or any(row.spread(one) for row in self.configurations)]
 
     @cached_property
-    def reference(self) -> Spread | None:
+    def real(self) -> Spread | None:
         """What real held-out images score: one value for each seed, since the seed decides which are held out."""
+        return self._by_seed("*_reference")
+
+    @cached_property
+    def floor(self) -> Floor | None:
+        """What as many real images score as were generated; None in runs that did not measure it."""
+        mean, std = self._by_seed("*_floor"), self._by_seed("*_floor_std")
+        return None if mean is None else Floor(mean.mean, None if std is None else std.mean)
+
+    def _by_seed(self, key: str) -> Spread | None:
+        """Gather what is the same for all runs with one seed."""
         by_seed = defaultdict(list)
         for run in self.runs:
-            value = run.folder.evaluations[-1].reference if run.folder.evaluations else None
-            if value is not None:
+            if (value := run.scored(key)) is not None:
                 by_seed[run.seed].append(value)
         return spread(statistics.fmean(by_seed[seed]) for seed in sorted(by_seed))
+
+    def others(self, reference: Configuration) -> list[Configuration]:
+        """Give the rows but for one."""
+        return [row for row in self.configurations if row is not reference]
 
     @property
     def same_seeds(self) -> bool:
@@ -136,13 +99,15 @@ class Comparison:
         return settings.usual([row.settings for row in self.configurations])
 
 
-def compare(folders: Sequence[Path]) -> Comparison:
-    """Compare the runs in run folders and sweep folders.
+def compare(given: Sequence[Path], references: Sequence[str] = ()) -> Comparison:
+    """Compare the runs in run folders, sweep folders and files of saved runs.
 
     Parameters
     ----------
-    folders : Sequence[Path]
-        Run folders, and folders that hold some, up to two levels below.
+    given : Sequence[Path]
+        Run folders, folders that hold some, up to two levels below, and JSON files of `fedphd compare --save`.
+    references : Sequence[str], optional
+        Names of the rows to which the others are set in relation.
 
     Returns
     -------
@@ -152,18 +117,17 @@ def compare(folders: Sequence[Path]) -> Comparison:
     Raises
     ------
     SettingError
-        If there is no finished run, or the runs' quality was measured in different ways.
+        If there is no finished run, a file holds no saved runs, the runs' quality was measured in different ways, or
+        there is no row of a reference's name.
     """
-    run_dirs = find_runs(folders)
-    runs = [Run.read(run_dir, name) for run_dir, name in zip(run_dirs, short_names(run_dirs), strict=True)]
-    left_out = [(run.name, reason) for run in runs if (reason := flaw(run))]
-    sound = [run for run in runs if not flaw(run)]
-    if not sound:
+    runs, left_out = gather(given)
+    if not runs:
         name, reason = left_out[0]
-        raise SettingError("RUN_FOLDER", folders[0], f"there is no finished run to compare; {name}: {reason}")
-    check_same_measure(sound)
-    kept, repeats = _newest(sound)
-    return Comparison(_rows(kept), [*left_out, *repeats])
+        raise SettingError("RUN_FOLDER", given[0], f"there is no finished run to compare; {name}: {reason}")
+    check_same_measure(runs)
+    kept, repeats = _newest(runs)
+    rows = _rows(kept)
+    return Comparison(rows, [*left_out, *repeats], pick_references(rows, references))
 
 
 def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[str, str]]]:
@@ -171,15 +135,17 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[str, str]]]:
     newest: dict[object, Run] = {}
     for run in runs:
         other = newest.setdefault(_identity(run), run)
-        if (run.folder.history.first or 0) > (other.folder.history.first or 0):
+        if (run.started or 0) > (other.started or 0):
             newest[_identity(run)] = run
     kept = [run for run in runs if newest[_identity(run)] is run]
-    repeats = [
-        (run.name, f"the newer {newest[_identity(run)].name} has the same configuration and seed")
-        for run in runs
-        if newest[_identity(run)] is not run
-    ]
+    repeats = [(run.name, _repeated(run, newest[_identity(run)])) for run in runs if run not in kept]
     return kept, repeats
+
+
+def _repeated(run: Run, kept: Run) -> str:
+    if run.started == kept.started:
+        return f"{kept.name} is the same run"
+    return f"the newer {kept.name} has the same configuration and seed"
 
 
 def _identity(run: Run) -> object:

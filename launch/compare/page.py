@@ -6,16 +6,19 @@ from pathlib import Path
 
 from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import one_line
+from fedphd.launch.compare.budget import Cut
 from fedphd.launch.compare.comparison import Comparison
 from fedphd.launch.compare.plot import describe, save_plot
+from fedphd.launch.compare.relation import relation_notes, relation_tables
 from fedphd.launch.compare.settings import Settings, deviations
 from fedphd.launch.compare.table import caveats, main_table, notes
+from fedphd.launch.report.tables import Table
 
 START = "<!-- Made by `fedphd compare`, which writes this part anew and keeps what stands before and after it. -->"
 END = "<!-- End of what `fedphd compare` made. -->"
 
 
-def write_page(comparison: Comparison, path: Path, title: str) -> None:
+def write_page(comparison: Comparison, path: Path, title: str, cuts: Sequence[Cut] = ()) -> None:
     """Write the page to `path`, and its plot beside it as ``.svg``.
 
     What a person wrote before or after an earlier page's own part stays as it is.
@@ -28,6 +31,8 @@ def write_page(comparison: Comparison, path: Path, title: str) -> None:
         Takes the page; ends with ``.md``.
     title : str
         The heading; empty: none.
+    cuts : Sequence[Cut], optional
+        The runs when they had spent as much, each a section of its own.
 
     Raises
     ------
@@ -39,11 +44,11 @@ def write_page(comparison: Comparison, path: Path, title: str) -> None:
     before, after = _surroundings(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = path.with_suffix(".svg")
-    blocks = render(comparison, title, picture.name if save_plot(comparison, picture) else None)
+    blocks = render(comparison, title, picture.name if save_plot(comparison, picture) else None, cuts)
     path.write_text(f"{before}{START}\n\n{blocks}\n\n{END}{after}", encoding="utf-8")
 
 
-def render(comparison: Comparison, title: str, picture: str | None) -> str:
+def render(comparison: Comparison, title: str, picture: str | None, cuts: Sequence[Cut] = ()) -> str:
     """Render the page's own part as Markdown text.
 
     Parameters
@@ -54,23 +59,48 @@ def render(comparison: Comparison, title: str, picture: str | None) -> str:
         The heading; empty: none.
     picture : str or None
         Where the plot is, relative to the page; None if there is none.
+    cuts : Sequence[Cut], optional
+        The runs when they had spent as much.
     """
-    return "\n\n".join(_blocks(comparison, one_line(title), picture))
+    return "\n\n".join(_blocks(comparison, one_line(title), picture, cuts))
 
 
-def _blocks(comparison: Comparison, title: str, picture: str | None) -> Iterator[str]:
+def _blocks(comparison: Comparison, title: str, picture: str | None, cuts: Sequence[Cut]) -> Iterator[str]:
     if title:
         yield f"# {title}"
-    table = main_table(comparison)
-    yield _table(_texts(table.head), [_texts(row) for row in table.rows], table.words)
+    yield _made(main_table(comparison))
     yield "\n".join(f"- {note}" for note in _texts([*caveats(comparison), *notes(comparison)]))
     if picture:
         yield f"![{_text(describe(comparison))}]({picture})"
         yield "Lines: mean over seeds at each evaluation; bands: from the lowest to the highest seed."
+    yield from _relations(comparison)
+    for one in cuts:
+        yield from _cut(one)
     yield from _settings(comparison)
     if comparison.left_out:
         yield "## Runs that are left out"
-        yield _table(["run", "why"], [_texts(pair) for pair in comparison.left_out], words=2)
+        yield _left_out(comparison)
+
+
+def _relations(comparison: Comparison) -> Iterator[str]:
+    tables = relation_tables(comparison)
+    for table in tables:
+        yield f"## {_text(table.title)}"
+        yield _made(table)
+    if tables:
+        yield "\n".join(f"- {note}" for note in _texts(relation_notes()))
+
+
+def _cut(cut: Cut) -> Iterator[str]:
+    yield f"## {cut.title}"
+    yield "Each run as it stood at its last evaluation before it had more of them."
+    yield _made(main_table(cut.comparison))
+    for table in relation_tables(cut.comparison):
+        yield f"### {_text(table.title)}"
+        yield _made(table)
+    if cut.comparison.left_out:
+        yield "Not measured within it:"
+        yield _left_out(cut.comparison)
 
 
 def _settings(comparison: Comparison) -> Iterator[str]:
@@ -87,6 +117,14 @@ def _settings(comparison: Comparison) -> Iterator[str]:
     yield "<details>\n<summary>Settings that all of them share</summary>"
     yield f"```text\n{lines}\n```"
     yield "</details>"
+
+
+def _left_out(comparison: Comparison) -> str:
+    return _table(["run", "why"], [_texts(pair) for pair in comparison.left_out], words=2)
+
+
+def _made(table: Table) -> str:
+    return _table(_texts(table.head), [_texts(row) for row in table.rows], table.words)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:

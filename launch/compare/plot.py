@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, SymmetricalLogLocator
 
 from fedphd.common.run.figures import three_digits
-from fedphd.launch.compare.comparison import Comparison, Configuration
+from fedphd.launch.compare.comparison import Comparison
+from fedphd.launch.compare.configuration import Configuration
 from fedphd.launch.compare.numbers import BYTES, pick_unit
 from fedphd.launch.compare.table import REAL
 from fedphd.launch.report import drawing
@@ -49,8 +50,8 @@ def draw_plot(comparison: Comparison) -> Figure | None:
     values = [value for row in rows for point in row.curve for value in point.quality.values]
     # In the order in which the curves end, from above.
     lines.sort(key=lambda line: -float(np.asarray(line.get_ydata())[-1]))
-    if comparison.reference:
-        real = comparison.reference.mean
+    if comparison.real:
+        real = comparison.real.mean
         lines.append(axes.axhline(real, color=MUTED, linestyle="-.", linewidth=1.2, label=REAL, zorder=1))
         values.append(real)
     drawing.span_magnitudes(axes, values)

@@ -1,63 +1,95 @@
 """A run as the comparison sees it, and whether it may take part."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from fedphd.common.choices import Affects
 from fedphd.common.config import affects
 from fedphd.common.errors import SettingError
 from fedphd.common.run.events import Fail
 from fedphd.common.run.figures import one_line
-from fedphd.common.run.metrics import Metrics
-from fedphd.launch.compare.settings import UNSET, Settings, settings_of
+from fedphd.launch.compare.settings import UNSET, settings_of
+from fedphd.launch.compare.standing import Standing, standings
 from fedphd.launch.report.recorded_run import RecordedRun
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run of the comparison.
+class Run(BaseModel):
+    """A run of the comparison: all that is taken from its folder, and all that is saved of it.
 
     Attributes
     ----------
     name : str
         Its folder.
-    folder : RecordedRun
-        What the folder holds.
-    settings : Settings
+    seed : int
+        The seed of all its random choices.
+    started : float or None
+        When it began, in seconds since the epoch.
+    measure : str or None
+        Name of its quality measure; None if nothing was measured.
+    settings : dict[str, str]
         What makes it another experiment than others.
+    standings : list[Standing]
+        Where it stood after the rounds that were measured, and after the last.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     name: str
-    folder: RecordedRun
-    settings: Settings
+    seed: int
+    started: float | None = None
+    measure: str | None = None
+    settings: dict[str, str]
+    standings: list[Standing] = Field(min_length=1)
 
     @classmethod
-    def read(cls, run_dir: Path, name: str) -> "Run":
-        """Read the run in the folder `run_dir`, to be called `name`."""
-        folder = RecordedRun.read(run_dir)
-        return cls(name, folder, settings_of(folder.config))
+    def of(cls, folder: RecordedRun, name: str) -> "Run":
+        """Take what is compared from a run that `flaw` has nothing against, to be called `name`."""
+        every = standings(folder)
+        measure = folder.evaluations[-1].quality if folder.evaluations else None
+        rounds = {every[-1].round, *(line.round for line in folder.evaluations)}
+        return cls(
+            name=name,
+            seed=folder.setting("seed"),
+            started=folder.history.first,
+            measure=None if measure is None else measure[0],
+            settings=dict(settings_of(folder.config)),
+            standings=[one for one in every if one.round in rounds],
+        )
 
     @property
-    def seed(self) -> int:
-        """The seed of all its random choices."""
-        return int(self.folder.setting("seed"))
+    def final(self) -> Standing:
+        """Where it stood after its last root round."""
+        return self.standings[-1]
 
     @property
-    def final(self) -> Metrics:
-        """Metrics of its last root round; of a run that `flaw` has nothing against."""
-        assert self.folder.latest is not None
-        return self.folder.latest
+    def curve(self) -> list[Standing]:
+        """Where it stood whenever it was measured."""
+        return [one for one in self.standings if self.measure in one.measures]
 
     @property
-    def measured(self) -> tuple[str, float] | None:
-        """Name and final value of its quality measure."""
-        return self.folder.evaluations[-1].quality if self.folder.evaluations else None
+    def flat(self) -> bool:
+        """Whether its clients talked to the root itself."""
+        return self.settings.get("topology.edges") == "0"
+
+    def scored(self, key: str) -> float | None:
+        """Give what the latest evaluation tells; a star in `key` stands for the measure's name."""
+        return self.curve[-1].measures.get(key.replace("*", str(self.measure))) if self.curve else None
+
+    def until(self, what: str, limit: int) -> "Run | None":
+        """Cut it after the last evaluation with at most so much of ``client_epochs`` or ``image_passes``.
+
+        Returns
+        -------
+        Run or None
+            None if there is no such evaluation, or it is unknown which.
+        """
+        within = [one for one in self.curve if (spent := getattr(one, what)) is not None and spent <= limit]
+        return self.model_copy(update={"standings": within}) if within else None
 
 
-def flaw(run: Run) -> str | None:
+def flaw(folder: RecordedRun) -> str | None:
     """Say why a run cannot be averaged with others: it failed, is not finished, or cannot be read."""
-    folder = run.folder
     if not isinstance(folder.setting("seed"), int) or not isinstance(folder.setting("rounds"), int):
         return "config.yaml cannot be read"
     done, planned = folder.latest.round if folder.latest else 0, folder.setting("rounds")
@@ -79,7 +111,7 @@ def check_same_measure(runs: Iterable[Run]) -> None:
     SettingError
         Naming the setting in which the measurements differ, its values, and a run for each.
     """
-    measured = [run for run in runs if run.measured is not None]
+    measured = [run for run in runs if run.measure is not None]
     for key in dict.fromkeys(key for run in measured for key in run.settings):
         if Affects.MEASUREMENT not in affects(key):
             continue

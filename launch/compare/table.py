@@ -1,13 +1,15 @@
-"""The comparison as a table: a row for each configuration, and one for real held-out images."""
+"""The comparison as a table: a row for each configuration, and what real images score."""
 
 from fedphd.common.run.figures import three_digits
-from fedphd.launch.compare.comparison import Comparison, Configuration
-from fedphd.launch.compare.numbers import QUALITY, Quantity, Spread, pick_unit
+from fedphd.launch.compare.comparison import Comparison, Floor
+from fedphd.launch.compare.configuration import Configuration
+from fedphd.launch.compare.numbers import Spread, pick_unit
+from fedphd.launch.compare.quantities import QUALITY, Quantity
 from fedphd.launch.report.tables import Table
 
-MISSING = "n/a"
 BY_CLIENT = "†"
 REAL = "real held-out images"
+FLOOR = "real images, as many as generated"
 
 
 def main_table(comparison: Comparison) -> Table:
@@ -29,8 +31,7 @@ def main_table(comparison: Comparison) -> Table:
         head.append(title)
         columns.append(cells)
     first = [[row.name, ", ".join(map(str, row.seeds))] for row in comparison.configurations]
-    if comparison.reference:
-        first.append([REAL, ""])
+    first += [[name, ""] for name, _ in _real(comparison)]
     rows = [[*words, *(column[index] for column in columns)] for index, words in enumerate(first)]
     return Table("", head, rows, words=2)
 
@@ -49,12 +50,16 @@ def notes(comparison: Comparison) -> list[str]:
     """Say in sentences what the cells are, and each column."""
     found = ["Mean ± sample standard deviation over seeds; without ± there is one seed, or all seeds agree."]
     found += [f"{_title(quantity, comparison)}: {quantity.note}" for quantity in comparison.quantities]
-    if comparison.reference:
+    if comparison.real:
         found.append(f"{REAL}: About what a perfect model would score; one value for each seed.")
+    if comparison.floor:
+        found.append(
+            f"{FLOOR}: The floor: what so few score that are drawn from the real ones themselves, ± over such draws."
+        )
     return found
 
 
-def plus_minus(spread: Spread) -> str:
+def plus_minus(spread: Spread | Floor) -> str:
     """Write mean and spread with the mean's three digits: ``24.6 ± 1.3``."""
     mean = three_digits(spread.mean)
     if not spread.std:
@@ -70,12 +75,17 @@ def _column(quantity: Quantity, comparison: Comparison) -> tuple[str, list[str]]
         factor, unit = pick_unit([one.mean for one in spreads if one], quantity.units)
         title += f" ({unit})"
     cells = [
-        MISSING if one is None else plus_minus(_scaled(one, factor)) + _mark(quantity, row)
+        quantity.missing if one is None else plus_minus(_scaled(one, factor)) + _mark(quantity, row)
         for one, row in zip(spreads, comparison.configurations, strict=True)
     ]
-    if comparison.reference:
-        cells.append(plus_minus(comparison.reference) if quantity is QUALITY else "")
+    cells += [plus_minus(one) if quantity is QUALITY else "" for _, one in _real(comparison)]
     return title, cells
+
+
+def _real(comparison: Comparison) -> list[tuple[str, Spread | Floor]]:
+    """Say what real images score, as far as it is known."""
+    scored = ((REAL, comparison.real), (FLOOR, comparison.floor))
+    return [(name, one) for name, one in scored if one is not None]
 
 
 def _title(quantity: Quantity, comparison: Comparison) -> str:

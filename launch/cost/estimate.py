@@ -1,31 +1,26 @@
-"""What a run without faults will communicate, beside the same run with nothing saved."""
+"""What a run without faults will cost, beside the same run with nothing saved, and beside flat FedAvg."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from fedphd.common.config import EXACT, AccessCodec, BackboneCodec, Config, FineTuning, HopsCodec
-from fedphd.common.config.pruning import NoPruning
+from fedphd.common.config import Config, FineTuning
 from fedphd.common.network import UNet
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.counting import count
 from fedphd.common.network.pruning import prune
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.exchange import Full
 from fedphd.common.wire.parts import PARTS, restrict
 from fedphd.common.wire.traffic import LANES, Traffic, total
-from fedphd.launch.cost.profiles import registry, unknown_profiles
+from fedphd.launch.cost.costs import Costs, sum_costs
+from fedphd.launch.cost.profiles import elsewhere, registry, unknown_profiles
+from fedphd.launch.cost.reference import UNSAVED, flat_fedavg, flat_registry
 from fedphd.launch.cost.replay import Lanes, Replay
 from fedphd.launch.cost.sizes import Sizes
-from fedphd.server.assignment import ASSIGNMENTS, Assignment, plan_round
+from fedphd.server.assignment import ASSIGNMENTS, Assignment, AssignmentRule, plan_round
+from fedphd.server.assignment.random import RandomAssignment
 from fedphd.server.correction.apportionment import apportion
 from fedphd.server.registry import Registry
-
-UNSAVED = {
-    "exchange": Full(kind="full"),
-    "codec": HopsCodec(access=AccessCodec(down=EXACT, up=EXACT), backbone=BackboneCodec(down=EXACT, up=EXACT)),
-    "pruning": NoPruning(kind="none"),
-}
 
 
 @dataclass(frozen=True)
@@ -80,6 +75,12 @@ class Estimate:
         What each root round sends.
     unsaved : Lanes
         What the same run would send in all with `UNSAVED` options.
+    costs : Costs
+        What the whole run costs, not only in bytes.
+    flat : Config
+        Flat FedAvg at equal client epochs.
+    flat_costs : Costs
+        What that costs.
     unknown : str or None
         Why another plan than this one may be drawn.
     """
@@ -91,6 +92,9 @@ class Estimate:
     preparation: Lanes
     rounds: list[Lanes]
     unsaved: Lanes
+    costs: Costs
+    flat: Config
+    flat_costs: Costs
     unknown: str | None
 
     @property
@@ -132,11 +136,10 @@ def estimate(config: Config) -> Estimate:
     """
     known, rule = registry(config), ASSIGNMENTS.read(config.assignment)
     dense, pruned = _networks(config)
-    plans = [
-        plan_round(rule, config.topology, known, before * config.topology.edge_rounds, config.seed)
-        for before in range(config.rounds)
-    ]
+    plans = _plans(config, known, rule)
     preparation, *rounds = _play(config, known, dense, pruned, plans)
+    images = None if elsewhere(config) else known
+    flat = flat_fedavg(config)
     needs_profiles = rule.by_labels or isinstance(config.correction, FineTuning)
     return Estimate(
         config=config,
@@ -146,8 +149,31 @@ def estimate(config: Config) -> Estimate:
         preparation=preparation,
         rounds=rounds,
         unsaved=_sum(_play(config.model_copy(update=UNSAVED), known, dense, None, plans)),
+        costs=sum_costs(config, _sum([preparation, *rounds]), plans, images, _macs(config, dense, pruned)),
+        flat=flat,
+        flat_costs=_flat_costs(flat, known, images, dense),
         unknown=unknown_profiles(config) if needs_profiles else None,
     )
+
+
+def _plans(config: Config, known: Registry, rule: AssignmentRule) -> list[list[Assignment]]:
+    return [
+        plan_round(rule, config.topology, known, before * config.topology.edge_rounds, config.seed)
+        for before in range(config.rounds)
+    ]
+
+
+def _macs(config: Config, dense: Network, pruned: Network | None) -> list[int]:
+    """Give those of the network that each root round trains."""
+    after = config.rounds if config.pruning.after is None else min(config.pruning.after, config.rounds)
+    return [dense.macs] * after + [(pruned or dense).macs] * (config.rounds - after)
+
+
+def _flat_costs(flat: Config, known: Registry, images: Registry | None, dense: Network) -> Costs:
+    at_root = flat_registry(flat, known)
+    plans = _plans(flat, at_root, RandomAssignment(kind="random"))
+    lanes = _sum(_play(flat, at_root, dense, None, plans))
+    return sum_costs(flat, lanes, plans, images, [dense.macs] * flat.rounds)
 
 
 def saved(spent: Traffic, unsaved: Traffic) -> float:

@@ -24,7 +24,7 @@ def unknown_profiles(config: Config) -> str | None:
     str or None
         None if they are known.
     """
-    if _elsewhere(config):
+    if elsewhere(config):
         return "partition=own in a deployment: as if every client had as many images of each class"
     if config.privacy.histogram_epsilon is not None:
         return f"privacy.histogram_epsilon={config.privacy.histogram_epsilon}: as if there were no noise"
@@ -50,17 +50,17 @@ def registry(config: Config) -> Registry:
 
 
 def _profiles(config: Config, clients: list[str]) -> list[Profile]:
-    if not config.partition.splits and not _elsewhere(config):
+    if not config.partition.splits and not elsewhere(config):
         return [_profile(client, _images(config, client)) for client in clients]
     images = _images(config, ROOT)
     classes = len(images.class_names)
-    if _elsewhere(config):
+    if elsewhere(config):
         return [_told(client, images.class_names, [1.0] * classes) for client in clients]
     parts = partition(images.labels, classes, config.partition, len(clients), config.seed)
     return [_profile(client, images, part) for client, part in zip(clients, parts, strict=True)]
 
 
-def _elsewhere(config: Config) -> bool:
+def elsewhere(config: Config) -> bool:
     """Whether the clients' images are on their own machines."""
     return not config.partition.splits and config.runtime.elsewhere
 

@@ -75,7 +75,7 @@ class RunWriter:
         (self.folder / "partition.json").write_text(json.dumps({"class_names": CLASSES, "clients": clients}))
         frame = {"rounds": self.planned, "edge_rounds": self.edge_rounds, "clients": 10, "edges": len(self.edge_names)}
         self.ledger.write(Start(run="fedphd", **frame))
-        self.record(0, loss=None, clients=0, samples=0)
+        self.record(0, loss=None, clients=0, samples=0, client_epochs=0, image_passes=0)
 
     def parameters(self, root_round: int) -> int:
         """Parameters of the model that travels in a root round."""
@@ -125,7 +125,8 @@ class RunWriter:
         )
         if root_round == self.prune_after:
             self.prune(root_round)
-        self.record(root_round, loss=loss, clients=10, samples=total)
+        epochs = len(self.clients) * self.edge_rounds  # E is 1
+        self.record(root_round, loss=loss, clients=10, samples=total, client_epochs=epochs, image_passes=total)
 
     def message(
         self,

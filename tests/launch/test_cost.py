@@ -18,11 +18,14 @@ from fedphd.common.run.json_lines import read_lines
 from fedphd.common.wire.codec import CODECS
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic, total
 from fedphd.launch.commands import COMMANDS
+from fedphd.launch.compare.standing import standings
 from fedphd.launch.cost.estimate import Estimate, estimate
 from fedphd.launch.cost.notes import notes
 from fedphd.launch.cost.profiles import registry
+from fedphd.launch.cost.reference import label
 from fedphd.launch.cost.replay import Sender
 from fedphd.launch.cost.sizes import Sizes
+from fedphd.launch.report.recorded_run import RecordedRun
 from fedphd.launch.runtimes.inprocess import in_process_grid
 from fedphd.server.simulation import simulate
 
@@ -222,6 +225,14 @@ def test_a_run_counts_what_was_said(name: str, tmp_path: Path) -> None:
     assert ledger_counts(folder, config) == found.lanes
     pruned = found.pruned or found.dense
     assert (lines[-1]["parameters"], lines[-1]["macs"]) == (pruned.structure.size, pruned.macs)
+    end = standings(RecordedRun.read(folder))[-1]
+    assert asdict(found.costs) == {
+        "root_bytes": end.backbone_bytes if config.topology.edges else end.bytes,
+        "bytes": end.bytes,
+        "client_epochs": end.client_epochs,
+        "image_passes": end.image_passes,
+        "forward_macs": end.forward_macs,
+    }
     known = registry(config)
     told = json.loads((folder / "partition.json").read_text())
     assert told["class_names"] == known.classes
@@ -238,6 +249,42 @@ def test_zstd_takes_off_what_is_not_known_before(tmp_path: Path) -> None:
     assert counts["access_up"].parameters == found.lanes["access_up"].parameters
     assert {**counts, "access_up": NO_TRAFFIC} == {**found.lanes, "access_up": NO_TRAFFIC}
     assert [note.split(":")[0] for note in notes(found)] == ["at most"]
+
+
+# --- flat FedAvg ---------------------------------------------------------------------------------
+
+
+def test_flat_fedavg_at_equal_client_epochs() -> None:
+    """Its costs are those of a run of flat FedAvg, and what is told of FedPhD follows from numbers of messages."""
+    counts = ["topology.clients=6", "topology.participation=0.5", "topology.edge_rounds=5", "rounds=4"]
+    found = estimate(compose([*TINY, *counts, "method=fedphd_os", "codec=int8"]))
+    flat = [*counts, "method=fedavg", "topology=flat", "topology.edge_rounds=1", "training.epochs=5"]
+    assert found.flat_costs == estimate(compose([*TINY, *flat])).costs
+    assert label(found.flat) == "flat FedAvg, E = 5"
+    assert found.costs.client_epochs == found.flat_costs.client_epochs == 4 * 5 * 3
+    dense = found.dense.structure.size
+    assert found.flat_costs.bytes == found.flat_costs.root_bytes == 4 * dense * 4 * 3 * 2
+    uncoded = estimate(compose([*TINY, *counts, "method=fedphd_os"]))
+    pruned = uncoded.pruned or uncoded.dense
+    # Of each root round: 5 x 3 clients and 2 edges, against 3 clients.
+    shares = uncoded.costs.shares(uncoded.flat_costs)
+    assert shares["bytes"] == pytest.approx(pruned.structure.size * (5 * 3 + 2) / (dense * 3))
+    assert shares["root_bytes"] == pytest.approx(pruned.structure.size * 2 / (dense * 3))
+    # Clients hold unlike numbers of images, so that passes of others are not as many images.
+    macs = shares["forward_macs"], shares["image_passes"]
+    assert macs[0] == pytest.approx((macs[1] or 0) * pruned.macs / found.dense.macs)
+
+
+def test_flat_fedavg_sends_no_control_variates_and_trains_no_local_models() -> None:
+    plain = estimate(compose([*TINY, "method=fedavg"])).flat_costs
+    for method in ("scaffold", "fedddpm", "feddiffuse_udec"):
+        assert estimate(compose([*TINY, f"method={method}", *(FEW if method == "fedddpm" else [])])).flat_costs == plain
+
+
+def test_image_passes_are_unknown_where_images_are_elsewhere(tmp_path: Path) -> None:
+    found = estimate(compose([*own_images(tmp_path, "rounds=2", "evaluation=grid"), "runtime=deployment"]))
+    assert (found.costs.client_epochs, found.costs.image_passes, found.costs.forward_macs) == (4, None, None)
+    assert found.costs.shares(found.flat_costs)["forward_macs"] is None
 
 
 # --- periods, notes, command ---------------------------------------------------------------------
@@ -317,11 +364,16 @@ def test_the_command_prints_tables_and_json(capsys: pytest.CaptureFixture[str]) 
     assert printed["total"]["access_up"] == asdict(found.lanes["access_up"])
     assert printed["saved"]["all"] == pytest.approx(1 - spent.bytes / unsaved.bytes)
     assert [(one["first"], one["last"]) for one in printed["periods"]] == [(1, 1), (2, 2), (3, 3)]
+    assert printed["costs"] == asdict(found.costs)
+    assert printed["reference"] == {"name": "flat FedAvg, E = 2", **asdict(found.flat_costs)}
+    assert printed["shares"]["client_epochs"] == 1
     COMMANDS["cost"](overrides)
     text = capsys.readouterr().out
     row = next(line for line in text.splitlines() if line.startswith("total"))
     assert row.split()[1:4] == [f"{count:,}" for count in asdict(spent).values()]
     assert f"{found.dense.structure.size:,}" in text and "backbone up" in text
+    row = next(line for line in text.splitlines() if line.startswith("client epochs"))
+    assert row.split()[2:] == [f"{found.costs.client_epochs:,}"] * 2 + ["100.0%"]
     COMMANDS["cost"]([*TINY, "method=fedavg", "topology=flat"])
     assert "backbone" not in capsys.readouterr().out
 

@@ -70,13 +70,14 @@ def test_a_line_tells_what_crossed_each_hop(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.state.count("access_up", Traffic(3, 40, 80))
     site.state.count("access_up", Traffic(1, 2, 4))
-    site.state.latest = RoundSummary(0.25, 3, 120)
+    site.state.latest = RoundSummary(0.25, 3, 120, 8, 480)
     site.state.round = 1
     record = site.recorder(1, ArrayRecord())
     [line] = site.lines
     assert (line["access_up_messages"], line["access_up_parameters"], line["access_up_bytes"]) == (4, 42, 84)
     assert (line["backbone_down_messages"], line["backbone_down_bytes"]) == (0, 0)
     assert (line["loss"], line["clients"], line["samples"], line["edge_rounds"]) == (0.25, 3, 120, 2)
+    assert (line["client_epochs"], line["image_passes"]) == (8, 480)
     assert line["parameters"] == START.structure.size
     assert record["access_up_bytes"] == 84
 

@@ -38,10 +38,11 @@ def test_weights_by_homogeneity(tmp_path: Path) -> None:
 
 
 def test_edge_rounds_count_once_each(tmp_path: Path) -> None:
-    run = Run(tmp_path, HOMES, "topology.edge_rounds=3")
+    run = Run(tmp_path, HOMES, "topology.edge_rounds=3", "training.epochs=2")
     run.rounds(1)
     assert run.model == [3 * 3.625, 10 + 3 * 3.625]
     assert (run.state.latest.clients, run.state.latest.samples) == (4, 3 * 800)
+    assert (run.state.latest.client_epochs, run.state.latest.image_passes) == (4 * 3 * 2, 800 * 3 * 2)
 
 
 def test_rounds_go_on_from_the_committed_model(tmp_path: Path) -> None:
