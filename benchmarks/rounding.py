@@ -29,7 +29,7 @@ from fedphd.server.simulation import simulate
 
 LAYER = Structure((("conv.weight", (128, 128, 3, 3)),))
 WEIGHTS, CHANGES, CLIENTS = 0.03, (2.3e-4, 4.5e-5), (1, 10, 100)
-TRAINING = ["method=feddm_quant", "rounds=30", "data.limit=400", "training.lr=2e-5"]
+TRAINING = ["method=feddm_quant", "rounds=15", "data.limit=200", "training.lr=2e-5"]
 SEEDS = (0, 1)
 
 

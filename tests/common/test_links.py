@@ -199,7 +199,7 @@ def test_rounded_at_random_all_receivers_have_the_same_numbers_too(shared: Parts
 
 @pytest.mark.parametrize(("kind", "of"), [("int8", "weights"), ("bfloat16", "weights"), ("int4", "change")])
 def test_what_rounding_takes_away_on_the_way_down_is_given_back(kind: str, of: str) -> None:
-    """Receivers always answer the same small step. Fed back, it adds up; otherwise most of it is rounded away."""
+    """Receivers always answer the same small step. Fed back, it adds up; otherwise some numbers stay where they are."""
     start, step = random_models(1, seed=3)[0], np.float32(2e-4)
 
     def after(rounds: int, feedback: bool) -> Vector:
@@ -212,7 +212,7 @@ def test_what_rounding_takes_away_on_the_way_down_is_given_back(kind: str, of: s
 
     np.testing.assert_allclose(after(50, feedback=True), 50 * step, rtol=0, atol=1e-5)
     if of == "weights":
-        assert np.median(np.abs(after(50, feedback=False))) < 25 * step
+        assert np.abs(after(50, feedback=False) - 50 * step).max() > 20 * step
 
 
 # --- up ---------------------------------------------------------------------------------------------
