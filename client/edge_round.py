@@ -21,6 +21,7 @@ from fedphd.common.training.fit import TrainingResult
 from fedphd.common.training.seeding import derive_seed
 from fedphd.common.training.session import Session
 from fedphd.common.wire.codec.coded import CodedModel
+from fedphd.common.wire.links import rounding_seed
 from fedphd.common.wire.messages import ClientUpdate, TrainOrder
 
 
@@ -53,7 +54,7 @@ class EdgeRound:
         control = None if c_k is None else self._control(unet, c_k)
         result = self._train(unet, objective, control)
         return ClientUpdate(
-            model=self.keeper.report(pack(unet.state_dict()), self.order.reports),
+            model=self.keeper.report(pack(unet.state_dict()), self.order.reports, self._rounding_seed()),
             client=self.place.name,
             edge_round=self.order.edge_round,
             samples=told_samples(reported_counts(self.config, self.place.index, self.place.folder)),
@@ -73,6 +74,9 @@ class EdgeRound:
         seed = derive_seed(config.seed, "train", self.place.index, edge_round)
         warmup_start = config.pruning.warmup_start(self.order.root_round) * config.topology.edge_rounds
         return Session(config.training, self.device, seed, edge_round, config.edge_rounds, warmup_start)
+
+    def _rounding_seed(self) -> int:
+        return rounding_seed(self.config.seed, "up", self.place.name, self.order.edge_round)
 
     def _optimizer_store(self) -> OptimizerStore | None:
         """Keep this client's optimizer for as long as a resend or a resumed root can ask for it."""

@@ -14,6 +14,7 @@ kept           where the method needs it
 After a pruning, what belongs to the wider network loses the same channels.
 """
 
+import logging
 from pathlib import Path
 
 from fedphd.common.config import Config
@@ -27,6 +28,8 @@ from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import standalone, upload
 from fedphd.common.wire.messages import ClientErrand, TrainOrder
 from fedphd.common.wire.parts import PARTS, Parts, restrict
+
+log = logging.getLogger(__name__)
 
 
 class Keeper:
@@ -48,6 +51,7 @@ class Keeper:
         self.download = order.download
         self.edge = order.edge
         self.edge_round = order.edge_round
+        self.counted = order.counted if isinstance(order, TrainOrder) else 0
         self.lineage = order.lineage
         self.starts = [(r - 1) * config.topology.edge_rounds for r in restarts(config.checkpoint, order.root_round)]
         self._decoded: PackedModel | None = None
@@ -105,14 +109,14 @@ class Keeper:
 
     # --- up ---
 
-    def report(self, trained: PackedModel, reports: Parts) -> CodedModel:
-        """Code what is to be reported, and keep what the next rounds need."""
+    def report(self, trained: PackedModel, reports: Parts, seed: int | None = None) -> CodedModel:
+        """Code what is to be reported, rounded from `seed`, and keep what the next rounds need."""
         codec = self.config.codec.access
         shared = restrict(self.structure, self.download.shared)
         model = trained.select(restrict(self.structure, reports))
         residual = self.restore("residual", shared) if codec.up.error_feedback else None
         coded, rest = upload(
-            model, self.received, codec.up, None if residual is None else residual.select(model.structure)
+            model, self.received, codec.up, None if residual is None else residual.select(model.structure), seed
         )
         if rest is not None:
             self.keep("residual", (PackedModel.zeros(shared) if residual is None else residual).overlay(rest))
@@ -138,11 +142,22 @@ class Keeper:
     # --- control variates ---
 
     def control(self, structure: Structure) -> PackedModel:
-        """c_k: zeros at first. All edge rounds of a root round start from the one before it."""
-        return self.restore("control", structure, own_edge=False) or PackedModel.zeros(structure)
+        """c_k as c counts it; zeros at first. All edge rounds of a root round start from the same one.
+
+        A change that was reported later was lost on its way. It counts as never made, as its model does, so that c
+        stays the mean of the c_k (ours; the paper loses nothing).
+        """
+        if not self.counted:
+            return PackedModel.zeros(structure)
+        store = StateStore(self.folder / "control", [self.counted])
+        found = newest_model(store, self.edge_round, structure, self._network)
+        if found is None:
+            log.warning("the control variates of before edge round %d are lost; c_k is 0 from now on", self.counted)
+        return found or PackedModel.zeros(structure)
 
     def report_control(self, c_k: PackedModel, new: PackedModel, reports: Parts) -> CodedModel:
         """Code the change of c_k, of the reported parts, and keep c_k as whoever decodes the change knows it."""
+        self._store("control", "").drop(self.counted, self.starts[-1])
         reported = restrict(self.structure, reports)
         before = c_k.select(reported).vector
         change = PackedModel(reported, new.select(reported).vector - before)
@@ -152,11 +167,14 @@ class Keeper:
 
     # --- states ---
 
-    def restore(self, kind: str, structure: Structure, own_edge: bool = True) -> PackedModel | None:
+    def restore(self, kind: str, structure: Structure) -> PackedModel | None:
         """Give the newest state that this round may start from, pruned like the network; None if there is none."""
-        store = self._store(kind, self.edge if own_edge else "")
-        network = Network(self.structure.id, self.config.model, self.lineage)
-        return newest_model(store, self.edge_round, structure, network)
+        store = self._store(kind, self.edge)
+        return newest_model(store, self.edge_round, structure, self._network)
+
+    @property
+    def _network(self) -> Network:
+        return Network(self.structure.id, self.config.model, self.lineage)
 
     def keep(self, kind: str, model: PackedModel) -> None:
         """Write the state after this round."""

@@ -19,7 +19,7 @@ from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec import Codec
 from fedphd.common.wire.codec.coded import CodedModel, code
-from fedphd.common.wire.links import Downlink, standalone
+from fedphd.common.wire.links import Downlink, rounding_seed, standalone
 from fedphd.common.wire.messages import EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder
 from fedphd.common.wire.parts import restrict
 from fedphd.common.wire.records import MessageError
@@ -89,7 +89,7 @@ class EdgeAggregator:
         self.shared = config.exchange.shared
         log = HopLog(ledger, "access", edge)
         boundary = Boundary(log, config.topology.rejoin_timeout)
-        downlink = Downlink(config.codec.access.down, self.shared)
+        downlink = Downlink(config.codec.access.down, self.shared, rounding_seed(config.seed, "down", edge))
         self.site = EdgeSite(edge, config, Membership(edge, config.topology, members), downlink, boundary)
         self.gathering = Gathering(self.site, folder / GATHERED)
 

@@ -97,7 +97,7 @@ class EdgeRoundRunner:
                 tally.take(sound.answer.update, sound.traffic)
             name = f"{self.site.edge}: edge round {edge_round}"
             check_quorum(name, "clients", len(tally.samples), len(clients), config.topology.quorum)
-            averaged = average.result(model)
+            averaged = self._averaged(average, model)
             control = sums.sum(restrict(model.structure, self.order.download.shared))
         seconds = round(time.perf_counter() - started, 3)
         return Outcome(averaged, self._report(edge_round, question, tally, seconds), control)
@@ -117,7 +117,14 @@ class EdgeRoundRunner:
             lineage=self.order.lineage,
             control=self.order.control,
             final=final is not None and client in final[edge_round - self.order.first_edge_round],
+            counted=self.order.counted.get(client, 0),
         )
+
+    def _averaged(self, average: PartsAverage, model: PackedModel) -> PackedModel:
+        downlink = self.site.downlink
+        if not downlink.codec.error_feedback:
+            return average.result(model)
+        return downlink.restored(average.result(downlink.sent))
 
     def _weight(self, update: ClientUpdate) -> float:
         q_k, mean = self.site.membership.distribution(update.client), self.site.membership.mean_samples

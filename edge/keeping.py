@@ -21,7 +21,7 @@ from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.rebuild import check_size
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.codec.coded import CodedModel
-from fedphd.common.wire.links import Download, Reference, upload
+from fedphd.common.wire.links import Download, Reference, rounding_seed, upload
 from fedphd.common.wire.parts import PARTS, restrict
 
 
@@ -85,7 +85,8 @@ class EdgeKeeper:
         residual = None
         if codec.error_feedback:
             residual = newest_model(store, now, shared, Network(whole.id, self.config.model, self.lineage))
-        coded, rest = upload(model.select(shared), received.select(shared), codec, residual)
+        seed = rounding_seed(self.config.seed, "up", self.edge, now)
+        coded, rest = upload(model.select(shared), received.select(shared), codec, residual, seed)
         if rest is not None:
             keep_model(store, now, rest, whole.id)
         return coded

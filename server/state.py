@@ -54,6 +54,8 @@ class GlobalState:
         What the edges were sent last, where changes count from it.
     control : PackedModel or None
         SCAFFOLD's c, of the parts that travel; None while it is zero.
+    counted : dict[str, int]
+        For each client of which a change of c_k is in c, the number of edge rounds up to the last such one.
     lineage : Lineage
         What was pruned during the run.
     losses : list[float or None]
@@ -71,6 +73,7 @@ class GlobalState:
     elapsed: float = 0.0
     reference: Reference | None = None
     control: PackedModel | None = None
+    counted: dict[str, int] = field(default_factory=dict)
     lineage: Lineage = NO_PRUNING
     losses: list[float | None] = field(default_factory=list)
     corrected_at: int | None = None

@@ -21,7 +21,7 @@ from fedphd.common.run.events import Commit, Plan, Start
 from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec.coded import CodedModel, code
-from fedphd.common.wire.links import Downlink, Reference, standalone
+from fedphd.common.wire.links import Downlink, Reference, rounding_seed, standalone
 from fedphd.common.wire.messages import EdgeUpdate, RoundOrder
 from fedphd.common.wire.parts import restrict
 from fedphd.server.assignment import ASSIGNMENTS, Assignment, final_rounds, plan_round
@@ -76,7 +76,8 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         self.ledger = ledger
         self.spool = spool
         self.log = HopLog(ledger, "backbone", exists=config.topology.edges > 0)
-        self.downlink = Downlink(config.backbone.down, config.exchange.shared)
+        seed = rounding_seed(config.seed, "down", "root")
+        self.downlink = Downlink(config.backbone.down, config.exchange.shared, seed)
         boundary = Boundary(self.log, config.topology.rejoin_timeout)
         self.site = RootSite(config, registry, state, self.downlink, boundary)
         self._rule = ASSIGNMENTS.read(config.assignment)
@@ -121,8 +122,10 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
                 updates[sound.peer] = (_without_model(update), weight)
             name = f"root round {self.state.round + 1}"
             check_quorum(name, "edges", len(updates), len(edges), self.config.topology.quorum)
-            model = self.state.model.overlay(PackedModel(self._shared, average.result()))
+            answer = self.state.model.overlay(PackedModel(self._shared, average.result()))
+            model = self.downlink.restored(answer)
             self._advance_control(changes)
+            self._note_counted(update for update, _ in updates.values())
             total = average.total_weight
         loss = mean_loss([update for update, _ in updates.values()])
         self.state.advance(self._corrected(model, loss), self.config.ema_decay)
@@ -167,6 +170,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
                 lineage=self.state.lineage if self.config.keeps_states else NO_PRUNING,
                 control=control,
                 final=[one[edge] for one in final] if self.config.objective.control_variates else None,
+                counted=self._counted(client for one in plan for client in one[edge]),
             )
             for edge in self.registry.nodes
         }
@@ -187,6 +191,17 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         mean = total / np.float32(len(self.registry.profiles))
         before = self.state.control
         self.state.control = PackedModel(self._shared, mean if before is None else before.vector + mean)
+
+    def _counted(self, clients: Iterable[str]) -> dict[str, int]:
+        return {client: self.state.counted[client] for client in clients if client in self.state.counted}
+
+    def _note_counted(self, updates: Iterable[EdgeUpdate]) -> None:
+        """Note whose changes are in c now: a client whose change was lost goes on from the c_k that c counts."""
+        for update in updates:
+            order = self._question.order(update.edge)
+            for number, (one, final) in enumerate(zip(update.rounds, order.final or [], strict=False), start=1):
+                for client in set(one.clients) & set(final):
+                    self.state.counted[client] = order.first_edge_round + number
 
     def _corrected(self, model: PackedModel, loss: float | None) -> PackedModel:
         """Fine-tune the new model if the method does so now."""

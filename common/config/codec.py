@@ -42,20 +42,17 @@ class HopsCodec(Section):
     def check(self, _config: "Config") -> None:
         """Check that each codec suits its direction."""
         for hop, ways in (("access", self.access), ("backbone", self.backbone)):
-            _check_lane(f"codec.{hop}.down", ways.down, "down")
-            _check_lane(f"codec.{hop}.up", ways.up, "up")
+            _check_lane(f"codec.{hop}.down", ways.down)
+            _check_lane(f"codec.{hop}.up", ways.up)
 
 
-def _check_lane(key: str, codec: Codec, way: str) -> None:
+def _check_lane(key: str, codec: Codec) -> None:
     if codec.of == "weights" and codec.weights_as != codec.kind:
         raise SettingError(
             f"{key}.of", "weights", f"{codec.kind} weights ruin the images; use change, or {codec.weights_as}"
         )
-    if not codec.error_feedback:
-        return
-    if way == "down":
-        advice = "is for the way up; down, a change is counted from what was received, which holds the error"
-        raise SettingError(f"{key}.error_feedback", True, advice)
-    if codec.exact:
+    if codec.rounding == "stochastic" and not codec.draws:
+        raise SettingError(f"{key}.rounding", codec.rounding, f"is for integers; use nearest with {codec.kind}")
+    if codec.error_feedback and codec.exact:
         advice = f"{codec.kind} rounds nothing away; use false, or another kind"
         raise SettingError(f"{key}.error_feedback", True, advice)

@@ -81,6 +81,12 @@ class StateStore:
         for file in set(self._files()) - self._needed(round):
             file.unlink(missing_ok=True)
 
+    def drop(self, first: int, end: int) -> None:
+        """Forget the states after the rounds `first` to `end` - 1, which are to count as never made."""
+        for file in self._files():
+            if first <= _round(file) < end:
+                file.unlink(missing_ok=True)
+
     def _is_before(self, file: Path, round: int) -> bool:
         own = bool(self.source) and file.name.split(".")[1] == self.source
         return _round(file) < (round if own else self.starts[-1])

@@ -79,9 +79,13 @@ def names(record: ConfigRecord, key: str) -> list[str]:
 def count(record: ConfigRecord, key: str) -> int:
     """Give the whole number of at least 0 at `key`."""
     value = record.get(key)
-    if type(value) is not int or not 0 <= value <= LARGEST_COUNT:
+    if not isinstance(value, int) or not _is_count(value):
         raise MessageError(f"'{key}' must be a whole number of at least 0, not {shortened(value)}")
     return value
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST_COUNT
 
 
 def number(record: ConfigRecord, key: str) -> float:
@@ -112,12 +116,26 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
 
 
+def counts(record: ConfigRecord, key: str) -> dict[str, int]:
+    """Give the whole numbers of at least 0, by name, that the JSON text at `key` holds."""
+    value = _json(record, key)
+    if not isinstance(value, dict):
+        raise MessageError(f"'{key}' must be a JSON object")
+    if not all(_is_count(one) for one in value.values()):
+        raise MessageError(f"'{key}' must have whole numbers of at least 0, not {shortened(value)}")
+    return value
+
+
 def json_list(record: ConfigRecord, key: str) -> list[Any]:
     """Give the list that the JSON text at `key` holds."""
-    try:
-        value = json.loads(text(record, key))
-    except (ValueError, RecursionError) as error:
-        raise MessageError(f"'{key}' is not JSON: {error}") from None
+    value = _json(record, key)
     if not isinstance(value, list):
         raise MessageError(f"'{key}' must be a JSON list")
     return value
+
+
+def _json(record: ConfigRecord, key: str) -> object:
+    try:
+        return json.loads(text(record, key))
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"'{key}' is not JSON: {error}") from None

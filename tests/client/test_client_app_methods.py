@@ -138,9 +138,11 @@ def test_warm_up_begins_anew_after_the_pruning(train: Train, start: PackedModel,
     np.testing.assert_allclose(warm - start.vector, share * (full - start.vector), rtol=0, atol=1e-6)
 
 
-def scaffold(start: PackedModel, edge_round: int, c: PackedModel | None = None, final: bool = True) -> TrainOrder:
+def scaffold(
+    start: PackedModel, edge_round: int, c: PackedModel | None = None, final: bool = True, counted: int = 0
+) -> TrainOrder:
     control = None if c is None else exact(c)
-    return replace(train_order(start, edge_round), control=control, final=final)
+    return replace(train_order(start, edge_round), control=control, final=final, counted=counted)
 
 
 def test_the_change_of_control_variates_is_the_mean_gradient(train: Train, start: PackedModel) -> None:
@@ -170,7 +172,7 @@ def test_c_k_is_kept_from_final_rounds_only(train: Train, start: PackedModel) ->
     config = settings(*ONE_STEP, "objective=control_variates")
     c_k = train(config, scaffold(start, 1)).control
     assert c_k is not None
-    corrected = train(config, scaffold(start, 2)).model.decode()
+    corrected = train(config, scaffold(start, 2, counted=2)).model.decode()
     plain = train(settings(*ONE_STEP), train_order(start, 2)).model.decode()
     np.testing.assert_allclose(corrected.vector - plain.vector, 0.5 * c_k.decode().vector, rtol=0, atol=1e-6)
 
@@ -178,5 +180,5 @@ def test_c_k_is_kept_from_final_rounds_only(train: Train, start: PackedModel) ->
 def test_a_round_that_is_not_final_leaves_c_k_alone(train: Train, start: PackedModel) -> None:
     config = settings(*ONE_STEP, "objective=control_variates")
     train(config, scaffold(start, 0, final=False))
-    later = train(config, scaffold(start, 2, final=False)).model.decode()
+    later = train(config, scaffold(start, 2, final=False, counted=1)).model.decode()
     assert later.hash == train(settings(*ONE_STEP), train_order(start, 2)).model.decode().hash

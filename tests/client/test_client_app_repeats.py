@@ -32,7 +32,11 @@ def orders(config: Config, start: PackedModel) -> list[TrainOrder]:
         changes = [code(model, EXACT, before) for before, model in pairwise(models)]
         downloads = [Download(change, start.structure, PARTS, PARTS, base) for base, change in enumerate(changes)]
         made[1:] = [replace(order, download=down) for order, down in zip(made[1:], downloads, strict=True)]
-    return [replace(order, control=control, final=control is not None) for order in made]
+    scaffold = control is not None
+    return [
+        replace(order, control=control, final=scaffold, counted=number // 2 * 2 if scaffold else 0)
+        for number, order in enumerate(made)
+    ]
 
 
 def answer(config: Config, folder: Path, order: TrainOrder) -> ClientUpdate:
@@ -48,6 +52,7 @@ def answer(config: Config, folder: Path, order: TrainOrder) -> ClientUpdate:
         ["exchange=ulatdec", "codec=int8"],
         ["exchange=usplit", "codec.access.up.kind=bfloat16", "codec.access.up.error_feedback=true"],
         ["objective=control_variates"],
+        ["codec=int8_weights", "codec.access.up.rounding=stochastic"],
         ["objective=contrastive"],
         ["objective=proximal", "codec.access.down.of=change"],
     ],

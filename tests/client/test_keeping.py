@@ -14,7 +14,7 @@ from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import StructureError
 from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Download
-from fedphd.common.wire.messages import ClientErrand
+from fedphd.common.wire.messages import TrainOrder
 from fedphd.common.wire.parts import PARTS, Parts, part_of
 
 DECODER: Parts = ("decoder",)
@@ -27,9 +27,12 @@ FEEDBACK = [f"codec.access.up.{one}" for one in ("kind=bfloat16", "error_feedbac
 CHANGES_DOWN = small_config("codec.access.down.of=change")
 
 
-def keeper(folder: Path, config: Config, down: Download, edge_round: int, edge: str = "edge-0") -> Keeper:
+def keeper(
+    folder: Path, config: Config, down: Download, edge_round: int, edge: str = "edge-0", counted: int = 0
+) -> Keeper:
     """Two edge rounds make a root round."""
-    return Keeper(folder, config, ClientErrand(down, edge, edge_round // 2 + 1, edge_round))
+    order = TrainOrder(down, edge, edge_round // 2 + 1, edge_round, False, down.shared, counted=counted)
+    return Keeper(folder, config, order)
 
 
 def network(*numbers: float) -> PackedModel:
@@ -245,7 +248,7 @@ def report_control(one: Keeper, add: float, parts: Parts = PARTS) -> CodedModel:
 
 def test_control_variates_start_from_the_root_round_before(tmp_path: Path) -> None:
     def at(edge_round: int, edge: str = "edge-0") -> Keeper:
-        return keeper(tmp_path, SCAFFOLD, whole(1.0, 2.0, 3.0), edge_round, edge)
+        return keeper(tmp_path, SCAFFOLD, whole(1.0, 2.0, 3.0), edge_round, edge, counted=edge_round // 2 * 2)
 
     assert numbers(at(0).control(STRUCTURE)) == [0.0] * 3
     assert numbers(report_control(at(0), 2.0)) == [2.0] * 3
@@ -261,7 +264,8 @@ def test_control_variates_of_parts_that_are_not_reported_stay(tmp_path: Path) ->
     config = small_config("objective=control_variates", "exchange=usplit")
     change = report_control(keeper(tmp_path, config, whole(1.0, 2.0, 3.0), 0), 2.0, DECODER)
     assert (numbers(change), {part_of(name) for name in change.structure.shapes}) == ([2.0], set(DECODER))
-    assert numbers(keeper(tmp_path, config, whole(1.0, 2.0, 3.0), 2).control(STRUCTURE)) == [0.0, 0.0, 2.0]
+    later = keeper(tmp_path, config, whole(1.0, 2.0, 3.0), 2, counted=1)
+    assert numbers(later.control(STRUCTURE)) == [0.0, 0.0, 2.0]
 
 
 def test_a_client_keeps_the_control_variates_that_its_coded_changes_add_up_to(tmp_path: Path) -> None:
@@ -269,5 +273,27 @@ def test_a_client_keeps_the_control_variates_that_its_coded_changes_add_up_to(tm
     config = small_config("objective=control_variates", "codec=bfloat16")
     change = report_control(keeper(tmp_path, config, whole(1.0, 2.0, 3.0), 0), ODD)
     assert numbers(change) == [1.0] * 3
-    one = keeper(tmp_path, config, whole(1.0, 2.0, 3.0), 2)
+    one = keeper(tmp_path, config, whole(1.0, 2.0, 3.0), 2, counted=1)
     assert numbers(one.control(one.structure)) == [1.0] * 3
+
+
+def test_a_change_that_was_lost_counts_as_never_made(tmp_path: Path) -> None:
+    """... however often, and also after the root went back: the checkpoint knows what c counts."""
+
+    def at(edge_round: int, counted: int) -> Keeper:
+        return keeper(tmp_path, SCAFFOLD, whole(1.0, 2.0, 3.0), edge_round, counted=counted)
+
+    report_control(at(1, 0), 2.0)  # is counted
+    for edge_round in (3, 5, 7, 9):
+        assert numbers(report_control(at(edge_round, 2), 0.5)) == [0.5] * 3  # are lost
+    assert numbers(at(10, 2).control(STRUCTURE)) == [2.0] * 3
+    report_control(at(11, 2), 1.0)  # is counted
+    assert numbers(at(12, 12).control(STRUCTURE)) == [3.0] * 3
+    assert numbers(at(10, 2).control(STRUCTURE)) == [2.0] * 3
+
+
+def test_who_lost_its_control_variates_starts_anew_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert numbers(keeper(tmp_path, SCAFFOLD, whole(1.0, 2.0, 3.0), 2, counted=2).control(STRUCTURE)) == [0.0] * 3
+    assert "control variates of before edge round 2 are lost" in caplog.text

@@ -14,7 +14,7 @@ from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.network.packing import PackedModel, pack, unpack
 from fedphd.common.network.pruning import Pruning, prune, prune_like
 from fedphd.common.network.rebuild import rebuild_unet
-from fedphd.common.wire.messages import ClientErrand
+from fedphd.common.wire.messages import TrainOrder
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 
 MODEL = small_config().model
@@ -54,7 +54,8 @@ def keeper(
 ) -> Keeper:
     config: Config = small_config(f"exchange={kind}", *METHODS)
     down = download(model, parts, SHARED[kind])
-    order = ClientErrand(down, "edge-0", edge_round // 2 + 1, edge_round, lineage=lineage)
+    root_round = edge_round // 2 + 1
+    order = TrainOrder(down, "edge-0", root_round, edge_round, False, parts, lineage, counted=2 * (root_round - 1))
     return Keeper(folder, config, order)
 
 
@@ -79,9 +80,8 @@ def test_kept_states_are_pruned_as_the_network(tmp_path: Path, kind: str, prunin
         ("previous", TRAINED.structure, sent.structure),
         ("control", shared, narrow_shared),
     ]:
-        own_edge = name != "control"
-        before = dense.restore(name, wide, own_edge)
-        after = narrow.restore(name, thin, own_edge)
+        before = dense.control(wide) if name == "control" else dense.restore(name, wide)
+        after = narrow.control(thin) if name == "control" else narrow.restore(name, thin)
         assert before is not None and after is not None, name
         assert before.vector.any()
         # What was not kept is zero here, and has no say in what remains of the rest.

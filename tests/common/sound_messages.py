@@ -54,8 +54,10 @@ ASSIGNMENT = [["client-0", "client-1"], []]
 SOUND = {
     "profile": PROFILE,
     "roster": Roster("edge-0", [PROFILE, profile(1, [1.5, 0.0])], EVENTS),
-    "round order": RoundOrder(WHOLE, 3, 4, ASSIGNMENT, True, NO_PRUNING, exact(SOME), [["client-1"], ["client-0"]]),
-    "train order": TrainOrder(PARTIAL, "edge-0", 3, 5, False, (DECODER,), NO_PRUNING, exact(SOME), True),
+    "round order": RoundOrder(
+        WHOLE, 3, 4, ASSIGNMENT, True, NO_PRUNING, exact(SOME), [["client-1"], ["client-0"]], {"client-0": 3}
+    ),
+    "train order": TrainOrder(PARTIAL, "edge-0", 3, 5, False, (DECODER,), NO_PRUNING, exact(SOME), True, 3),
     "client update": ClientUpdate(change(SOME), "client-0", 5, 10, 0.25, 1.5, exact(SOME)),
     "edge update": EdgeUpdate(exact(SOME), "edge-0", 3, [0.25, 0.75], ROUNDS, EVENTS, exact(SOME)),
     "errand": Errand(WHOLE, 3, ["client-0", "client-1"], 20),

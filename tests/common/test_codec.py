@@ -409,6 +409,60 @@ def test_flower_never_averages_codes(kind, zstd):
     np.testing.assert_array_equal(fedavg(Array(codes))["w"].numpy(), codes)
 
 
+# --- rounding at random -----------------------------------------------------------------------------
+
+
+def at_random(kind):
+    return codec(kind).model_copy(update={"rounding": "stochastic"})
+
+
+@settings(deadline=None)
+@given(models(), st.sampled_from(["int8", "int4"]), st.integers(0, 99))
+def test_rounded_at_random_a_number_is_less_than_a_scale_away(model, kind, seed):
+    back = code(model, at_random(kind), seed=seed).decode()
+    for (_, sent), (_, got) in zip(model.arrays(), back.arrays(), strict=True):
+        assert (np.abs(got.astype(np.float64) - sent) <= 2 * error_bound(kind, sent)).all()
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_rounded_at_random_the_mean_is_right(kind):
+    """300 draws: the mean of a draw of at most one scale has a standard error of at most 0.5 / sqrt(300) = 0.029."""
+    scale = 1 / CODECS.find(kind).largest()
+    model = rows([1.0, *(scale * share for share in (0.02, 0.3, 0.5, 0.77, -0.1, -0.5, -2.25))])
+    drawn = [code(model, at_random(kind), seed=seed).decode().vector for seed in range(300)]
+    np.testing.assert_allclose(np.mean(drawn, axis=0), model.vector, rtol=0, atol=4 * 0.029 * scale)
+    assert code(model, codec(kind)).decode().vector[1] == 0
+
+
+def test_the_same_seed_rounds_alike_and_another_one_otherwise():
+    model = rows(np.linspace(-1, 1, 500))
+    one, same, other = (code(model, at_random("int8"), seed=seed).data for seed in (1, 1, 2))
+    assert one == same != other
+
+
+def test_nobody_rounds_at_random_without_a_seed():
+    with pytest.raises(ValueError, match="stochastic rounding needs the message's seed"):
+        code(MODEL, at_random("int8"))
+
+
+def test_a_change_that_rounding_to_nearest_loses_survives_on_average():
+    """Weights of sd 0.03, a change of 4.5e-5 of them: no client's change comes through, but that of 100 does."""
+    rng = np.random.default_rng(0)
+    weights = rows(*rng.normal(0, 0.03, (16, 600)))
+    sent = code(weights, codec("int8")).decode()
+    change = rng.normal(0, 4.5e-5, sent.vector.size).astype(np.float32)
+    trained = PackedModel(sent.structure, sent.vector + change)
+
+    def survives(one, seeds):
+        got = np.mean([code(trained, one, seed=seed).decode().vector - sent.vector for seed in seeds], axis=0)
+        return got @ change / np.linalg.norm(got) / np.linalg.norm(change), got @ change / (change @ change)
+
+    assert survives(codec("int8"), [0])[1] < 0.02
+    cosine, slope = survives(at_random("int8"), range(100))
+    assert cosine > 0.9
+    assert slope == pytest.approx(1, abs=0.1)
+
+
 # --- error feedback ---------------------------------------------------------------------------------
 
 

@@ -25,8 +25,8 @@ KINDS = ["float32", "float16", "bfloat16", "int8"]
 VECTORS = arrays(np.float32, STRUCTURE.size, elements=st.floats(-8, 8, width=32))
 
 
-def codec(kind: str, of: str, error_feedback: bool = False) -> Codec:
-    return CODECS.read({"kind": kind, "of": of, "error_feedback": error_feedback, "zstd": None})
+def codec(kind: str, of: str, error_feedback: bool = False, rounding: str = "nearest") -> Codec:
+    return CODECS.read({"kind": kind, "of": of, "rounding": rounding, "error_feedback": error_feedback, "zstd": None})
 
 
 def model(vector: Vector) -> PackedModel:
@@ -179,6 +179,40 @@ def test_weights_do_not_look_at_what_was_sent_before() -> None:
     downlink.confirm("a")
     downlink.begin(second, 2, Reference(1, first))
     assert (downlink.message("a").base, downlink.message("a").model.change) == (None, False)
+
+
+@pytest.mark.parametrize("shared", [PARTS, ("bottleneck", "decoder"), ("decoder",)])
+def test_rounded_at_random_all_receivers_have_the_same_numbers_too(shared: Parts) -> None:
+    one, two = random_models(2)
+    sent = []
+    for seed in (5, 5, 6):
+        downlink = Downlink(codec("int8", "weights", rounding="stochastic"), shared, seed)
+        downlink.begin(one, 1)
+        whole, expected = downlink.message("a"), downlink.sent.select(restrict(STRUCTURE, shared)).hash
+        downlink.confirm("a")
+        assert downlink.message("a").model.decode().hash == expected
+        assert whole.model.decode().select(restrict(STRUCTURE, shared)).hash == expected
+        downlink.begin(two, 2)
+        sent.append((expected, downlink.sent.hash))
+    assert sent[0] == sent[1] != sent[2]
+
+
+@pytest.mark.parametrize(("kind", "of"), [("int8", "weights"), ("bfloat16", "weights"), ("int4", "change")])
+def test_what_rounding_takes_away_on_the_way_down_is_given_back(kind: str, of: str) -> None:
+    """Receivers always answer the same small step. Fed back, it adds up; otherwise some numbers stay where they are."""
+    start, step = random_models(1, seed=3)[0], np.float32(2e-4)
+
+    def after(rounds: int, feedback: bool) -> Vector:
+        downlink, own, reference = Downlink(codec(kind, of, feedback), PARTS), start, None
+        for round in range(1, rounds + 1):
+            downlink.begin(own, round, reference)
+            own = downlink.restored(PackedModel(STRUCTURE, downlink.sent.vector + step))
+            reference = Reference(round, downlink.sent)
+        return own.vector - start.vector
+
+    np.testing.assert_allclose(after(50, feedback=True), 50 * step, rtol=0, atol=1e-5)
+    if of == "weights":
+        assert np.abs(after(50, feedback=False) - 50 * step).max() > 20 * step
 
 
 # --- up ---------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def test_what_need_not_be_there(kind: str) -> None:
     """Control variates, final rounds, events, and who gave something, where there are none."""
     empty = {"control": None, "events": [], "profiles": [], "rounds": []}
     if kind == "round order":
-        empty |= {"final": None}
+        empty |= {"final": None, "counted": {}}
     if kind == "gathered":
         empty |= {"clients": [], "down": NO_TRAFFIC, "up": NO_TRAFFIC}
     message = replace(SOUND[kind], **{key: value for key, value in empty.items() if hasattr(SOUND[kind], key)})

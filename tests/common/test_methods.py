@@ -117,16 +117,21 @@ def test_below_8_bits_only_changes_travel(hop: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("hop", ["access", "backbone"])
-def test_errors_are_fed_back_on_the_way_up_only(hop: str) -> None:
-    with pytest.raises(SettingError, match=rf"^codec\.{hop}\.down\.error_feedback=true: is for the way up"):
-        compose([f"codec.{hop}.down.error_feedback=true"])
-    coarse = compose([f"codec.{hop}.up.kind=int8", f"codec.{hop}.up.error_feedback=true"])
-    assert getattr(coarse.codec, hop).up.error_feedback
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_what_is_exact_has_no_error_to_feed_back(hop: str, way: str) -> None:
+    told = rf"^codec\.{hop}\.{way}\.error_feedback=true: float32 rounds nothing away"
+    with pytest.raises(SettingError, match=told):
+        compose([f"codec.{hop}.{way}.error_feedback=true"])
+    coarse = compose([f"codec.{hop}.{way}.kind=int8", f"codec.{hop}.{way}.error_feedback=true"])
+    assert getattr(getattr(coarse.codec, hop), way).error_feedback
 
 
-def test_what_is_exact_has_no_error_to_feed_back() -> None:
-    with pytest.raises(SettingError, match=r"^codec\.access\.up\.error_feedback=true: float32 rounds nothing away"):
-        compose(["codec.access.up.error_feedback=true"])
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16"])
+def test_only_integers_are_rounded_at_random(kind: str) -> None:
+    told = rf"^codec\.access\.up\.rounding=stochastic: is for integers; use nearest with {kind}"
+    with pytest.raises(SettingError, match=told):
+        compose([f"codec.access.up.kind={kind}", "codec.access.up.rounding=stochastic"])
+    assert compose(["codec=int8", "codec.access.up.rounding=stochastic"]).codec.access.up.rounding == "stochastic"
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def assert_same(a: GlobalState, b: GlobalState) -> None:
     assert hashes(a) == hashes(b)
     assert (a.reference and a.reference.round) == (b.reference and b.reference.round)
     assert (a.lineage, a.losses, a.corrected_at) == (b.lineage, b.losses, b.corrected_at)
+    assert a.counted == b.counted
 
 
 def saved(folder: Path, *rounds: int, keep: int = 10) -> list[Path]:
@@ -60,6 +61,7 @@ def flip(file: Path, byte: int, bit: int) -> None:
 FULL = {
     "reference": Reference(11, numbers(PART, 5)),
     "control": numbers(PART, 6),
+    "counted": {"client-0": 4, "client-3": 11},
     "lineage": Lineage(Pruning(0.25, "0123456789abcdef", (("conv_in", True, (1, 3)), ("down_blocks.0", False, ())))),
     "losses": [0.5, None, 0.25],
     "corrected_at": 3,

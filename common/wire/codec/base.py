@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fedphd.common.choices import Choice, Choices
+from fedphd.common.wire.codec.rounding import Rounding
 
 if TYPE_CHECKING:  # the configuration imports this file, and must not import torch
     from fedphd.common.network.structure import Structure
@@ -25,19 +26,26 @@ class Codec(Choice):
     ----------
     exact : bool
         Whether numbers come out as they went in.
+    draws : bool
+        Whether it can round at random.
     weights_as : str
         The codec by which weights travel where this one is for changes; the codec itself where it is for both.
     of : str
         Whether weights are sent, or changes since the last model that was sent down.
+    rounding : str
+        Whether numbers are rounded to the nearest, or at random so that the mean is right.
     error_feedback : bool
-        Whether what rounding took away is added to the next message up.
+        Whether what rounding took away is given back: up, with the sender's next message; down, when the answers are
+        averaged.
     zstd : int or None
         Level of compression; None: none.
     """
 
     exact: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
 
     of: Literal["weights", "change"]
+    rounding: Rounding = "nearest"
     error_feedback: bool
     zstd: Annotated[int, Field(strict=True, ge=1, le=22)] | None
 
@@ -56,10 +64,9 @@ class Codec(Choice):
     def nbytes(cls, structure: Structure) -> int:
         """Count the bytes that tensors of these shapes take, without zstd; never more than as float32."""
 
-    @classmethod
     @abstractmethod
-    def encode(cls, structure: Structure, vector: Vector) -> Payload:
-        """Encode the finite numbers of a model, shape (structure.size,)."""
+    def encode(self, structure: Structure, vector: Vector, seed: int | None) -> Payload:
+        """Encode the finite numbers of a model, shape (structure.size,); the seed is for rounding at random."""
 
     @classmethod
     @abstractmethod

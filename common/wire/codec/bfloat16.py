@@ -19,8 +19,7 @@ class BFloat16(FloatCodec):
 
     width: ClassVar[int] = 2
 
-    @classmethod
-    def encode(cls, _structure: Structure, vector: Vector) -> Payload:
+    def encode(self, _structure: Structure, vector: Vector, _seed: int | None) -> Payload:
         """Round by integers: what is added carries into the upper half where the lower half rounds up.
 
         Torch's own cast may use an instruction of the processor that takes the smallest numbers for 0.

@@ -89,7 +89,7 @@ class CodedModel:
         return codec.decode(self.structure, payload)
 
 
-def code(model: PackedModel, codec: Codec, base: PackedModel | None = None) -> CodedModel:
+def code(model: PackedModel, codec: Codec, base: PackedModel | None = None, seed: int | None = None) -> CodedModel:
     """Code a model, or its change since `base`; the same bytes for the same numbers (and release of zstd).
 
     Parameters
@@ -100,6 +100,8 @@ def code(model: PackedModel, codec: Codec, base: PackedModel | None = None) -> C
         Kind and compression; whether weights or a change are sent is told by `base` alone.
     base : PackedModel, optional
         What the receiver has, of the same structure: then the difference is coded, in float32.
+    seed : int, optional
+        Of the message, for a codec that rounds at random.
 
     Raises
     ------
@@ -108,11 +110,11 @@ def code(model: PackedModel, codec: Codec, base: PackedModel | None = None) -> C
     ValueError
         If the base has another structure.
     """
-    return _coded(model.structure, codec, base is not None, _to_send(model, base))
+    return _coded(model.structure, codec, base is not None, _to_send(model, base), seed)
 
 
 def code_with_feedback(
-    model: PackedModel, codec: Codec, base: PackedModel | None, residual: Vector | None
+    model: PackedModel, codec: Codec, base: PackedModel | None, residual: Vector | None, seed: int | None = None
 ) -> tuple[CodedModel, Vector]:
     """Code a model, or its change, and what rounding took away from the messages before it.
 
@@ -121,7 +123,7 @@ def code_with_feedback(
 
     Parameters
     ----------
-    model, codec, base
+    model, codec, base, seed
         As for `code`.
     residual : NDArray[float32] or None
         The sender's own, from its last message; shape (structure.size,). None: the first message.
@@ -144,7 +146,7 @@ def code_with_feedback(
             raise ValueError(f"residual has shape {residual.shape} instead of {numbers.shape}")
         with np.errstate(over="ignore", invalid="ignore"):
             numbers = numbers + residual
-    coded = _coded(model.structure, codec, base is not None, numbers)
+    coded = _coded(model.structure, codec, base is not None, numbers, seed)
     return coded, numbers - coded._numbers()
 
 
@@ -156,11 +158,11 @@ def _to_send(model: PackedModel, base: PackedModel | None) -> Vector:
         return model.vector - base.vector
 
 
-def _coded(structure: Structure, codec: Codec, change: bool, numbers: Vector) -> CodedModel:
+def _coded(structure: Structure, codec: Codec, change: bool, numbers: Vector, seed: int | None) -> CodedModel:
     if not np.isfinite(numbers).all():
         what = "change" if change else "model"
         raise FloatingPointError(f"the {what} to be sent has numbers that are not finite: has the training diverged?")
-    payload = codec.encode(structure, numbers)
+    payload = codec.encode(structure, numbers, seed)
     data = payload.tobytes() if codec.zstd is None else compress(payload, codec.zstd)
     return CodedModel(structure, codec.kind, codec.zstd, change, data)
 

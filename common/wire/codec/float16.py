@@ -19,8 +19,7 @@ class Float16(FloatCodec):
 
     width: ClassVar[int] = 2
 
-    @classmethod
-    def encode(cls, _structure: Structure, vector: Vector) -> Payload:
+    def encode(self, _structure: Structure, vector: Vector, _seed: int | None) -> Payload:
         """Round by torch: NumPy's cast takes seconds where a change's numbers are below float16's normal ones."""
         import torch  # noqa: PLC0415 - the configuration imports this file
 

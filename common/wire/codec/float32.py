@@ -20,8 +20,7 @@ class Float32(FloatCodec):
     exact: ClassVar[bool] = True
     width: ClassVar[int] = 4
 
-    @classmethod
-    def encode(cls, _structure: Structure, vector: Vector) -> Payload:
+    def encode(self, _structure: Structure, vector: Vector, _seed: int | None) -> Payload:
         """Give a view where the machine is little-endian."""
         payload: Payload = np.ascontiguousarray(vector, "<f4").view(np.uint8)
         return payload

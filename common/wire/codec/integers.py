@@ -1,7 +1,8 @@
 """Numbers as 8-bit or 4-bit codes times a scale per output channel, symmetric around 0.
 
 A channel's scale is its largest magnitude divided by the largest code, so that the error is at most half a scale per
-number. A channel below `_SMALLEST` times the largest code, which is all zero for every purpose, has scale 0.
+number, or less than a whole one where numbers are rounded at random. A channel below `_SMALLEST` times the largest
+code, which is all zero for every purpose, has scale 0.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from fedphd.common.wire.codec.base import Codec, Payload, Vector
 from fedphd.common.wire.codec.errors import CodecError
 from fedphd.common.wire.codec.layout import blocks, section_sizes
+from fedphd.common.wire.codec.rounding import round_to_whole
 
 if TYPE_CHECKING:
     from fedphd.common.network.structure import Structure
@@ -33,6 +35,7 @@ class IntegerCodec(Codec):
         Of one code.
     """
 
+    draws: ClassVar[bool] = True
     bits: ClassVar[int]
 
     @classmethod
@@ -46,21 +49,21 @@ class IntegerCodec(Codec):
         scales, exact, codes = section_sizes(structure)
         return 4 * (scales + exact) + (codes * cls.bits + 7) // 8
 
-    @classmethod
-    def encode(cls, structure: Structure, vector: Vector) -> Payload:
+    def encode(self, structure: Structure, vector: Vector, seed: int | None) -> Payload:
         """Encode block by block."""
-        payload = np.empty(cls.nbytes(structure), np.uint8)
+        payload = np.empty(self.nbytes(structure), np.uint8)
         scales, exact, packed = _sections(structure, payload)
-        codes = cls.room(packed)
-        for block in blocks(structure):
+        codes, largest = self.room(packed), self.largest()
+        for (name, _), block in zip(structure.tensors, blocks(structure), strict=True):
             numbers = vector[block.numbers]
             if block.channels:
                 rows = numbers.reshape(block.channels, -1)
-                scales[block.scales] = own = _scales(rows, cls.largest())
-                codes[block.codes] = np.rint(rows / np.where(own > 0, own, 1)[:, None]).reshape(-1)
+                scales[block.scales] = own = _scales(rows, largest)
+                steps = round_to_whole(rows / np.where(own > 0, own, 1)[:, None], self.rounding, seed, name)
+                codes[block.codes] = np.clip(steps, -largest, largest).reshape(-1)
             else:
                 exact[block.exact] = numbers
-        cls.pack(codes, packed)
+        self.pack(codes, packed)
         return payload
 
     @classmethod

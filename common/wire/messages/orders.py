@@ -1,7 +1,8 @@
 """What the root asks of an edge in a root round, and an edge of a client in an edge round."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from reprlib import repr as shortened
 from typing import Self
 
@@ -50,6 +51,8 @@ class RoundOrder:
     final : list[list[str]]
         For each edge round the clients that train for the last time in this root round: whose change of control
         variates counts.
+    counted : Mapping[str, int]
+        For clients whose change of control variates counted, the number of edge rounds up to the last such one.
     """
 
     download: Download
@@ -60,6 +63,7 @@ class RoundOrder:
     lineage: Lineage = NO_PRUNING
     control: CodedModel | None = None
     final: list[list[str]] | None = None
+    counted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[CodedModel | None, ...]:
@@ -73,6 +77,7 @@ class RoundOrder:
             "first-edge-round": self.first_edge_round,
             "assignment": json.dumps(self.assignment),
             "final": json.dumps(self.final or []),
+            "counted": json.dumps(dict(self.counted)),
             "sparse": self.sparse,
             "pruning": self.lineage.to_json(),
         }
@@ -84,7 +89,8 @@ class RoundOrder:
     def read(cls, content: RecordDict) -> Self:
         """Read and check."""
         records.only(content, MODEL, STRUCTURE, CONTROL, "order")
-        record = records.config(content, "order", "root-round first-edge-round assignment final sparse pruning")
+        entries = "root-round first-edge-round assignment final counted sparse pruning"
+        record = records.config(content, "order", entries)
         download = read_download(content)
         assignment, final = _rounds(record, "assignment"), _rounds(record, "final")
         if final and len(final) != len(assignment):
@@ -98,6 +104,7 @@ class RoundOrder:
             lineage=read_lineage(record),
             control=read_control(content, restrict(download.structure, download.shared)),
             final=final or None,
+            counted=records.counts(record, "counted"),
         )
 
 
@@ -123,6 +130,8 @@ class TrainOrder:
         SCAFFOLD's c.
     final : bool
         Whether the client's change of control variates counts.
+    counted : int
+        Edge rounds up to the last one whose change of this client's control variates is in c; 0: none is.
     """
 
     download: Download
@@ -134,6 +143,7 @@ class TrainOrder:
     lineage: Lineage = NO_PRUNING
     control: CodedModel | None = None
     final: bool = True
+    counted: int = 0
 
     @property
     def models(self) -> tuple[CodedModel | None, ...]:
@@ -155,6 +165,7 @@ class TrainOrder:
             "reports": list(self.reports),
             "pruning": self.lineage.to_json(),
             "final": self.final,
+            "counted": self.counted,
         }
         return RecordDict(
             {**write_download(self.download), **write_control(self.control), "order": ConfigRecord(order)}
@@ -164,7 +175,8 @@ class TrainOrder:
     def read(cls, content: RecordDict) -> Self:
         """Read and check."""
         records.only(content, MODEL, STRUCTURE, CONTROL, "order")
-        record = records.config(content, "order", "edge root-round edge-round sparse reports pruning final")
+        entries = "edge root-round edge-round sparse reports pruning final counted"
+        record = records.config(content, "order", entries)
         download, reports = read_download(content), read_parts(record, "reports")
         if not set(reports) <= set(download.shared):
             raise MessageError(f"'reports' must be some of the shared parts, not {shortened(reports)}")
@@ -178,6 +190,7 @@ class TrainOrder:
             lineage=read_lineage(record),
             control=read_control(content, restrict(download.structure, download.shared)),
             final=records.flag(record, "final"),
+            counted=records.count(record, "counted"),
         )
 
 
