@@ -317,3 +317,14 @@ def test_feddm_and_fedddpm_have_their_papers_data_sets(name: str, data: str, met
     assert (config.data.kind, config.method, config.topology.edges) == (data, method, 0)
     assert (config.training.precision, config.ema_decay) == ("float32", None)
     assert config.model.autoencoder is not None or config.data.kind != "lsun_church"
+
+
+def test_another_method_chooses_its_own_parts() -> None:
+    plain = composed("fedphd_cifar10_dense", "method=fedavg")
+    assert (plain.assignment.kind, plain.weighting.root.kind, plain.pruning.kind) == ("random", "samples", "none")
+    assert (plain.topology, plain.training) == (
+        composed("fedphd_cifar10").topology,
+        composed("fedphd_cifar10").training,
+    )
+    for method in ("fedprox", "scaffold", "moon"):
+        assert composed("fedavg_cifar10", f"method={method}").topology == composed("fedavg_cifar10").topology
