@@ -16,7 +16,6 @@ from fedphd.common.data.partitions import partition
 FOLDER = Path(__file__).parents[2] / "conf" / "experiment"
 FILES = {file.stem: file for file in sorted(FOLDER.glob("*.yaml"))}
 SWEEPS = [name for name, file in FILES.items() if "sweeper" in file.read_text()]
-PLACES = {"path": "data.path", "root": "data.root"}  # what a data set may ask for
 
 
 def given(name: str) -> list[str]:
@@ -45,7 +44,8 @@ def label_counts(config: Config, classes: Sequence[int]) -> list[dict[int, int]]
     """Split labels, so many of each class, as the experiment does; count each client's by class."""
     labels = np.repeat(np.arange(len(classes)), classes)
     parts = partition(labels, len(classes), config.partition, config.topology.clients, config.seed)
-    return [dict(zip(*map(np.ndarray.tolist, np.unique(labels[part], return_counts=True)), strict=True)) for part in parts]
+    counts = [np.bincount(labels[part], minlength=len(classes)).tolist() for part in parts]
+    return [{number: images for number, images in enumerate(own) if images} for own in counts]
 
 
 def said(name: str) -> dict[str, object]:

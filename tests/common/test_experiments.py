@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import pytest
-from experiments import FILES, SWEEPS, cells, composed, label_counts, said
+from experiments import FILES, SWEEPS, cells, composed, given, label_counts, said
 
 from fedphd.common.config import Config, compose
 from fedphd.common.network.build import build_unet
@@ -228,7 +228,7 @@ def check_feddiffuse(config: Config) -> None:
 
 
 def test_feddiffuses_table_has_all_cells() -> None:
-    found = [compose([*cell, *places("feddiffuse_table")]) for cell in cells("feddiffuse_table")]
+    found = [compose([*cell, *given("feddiffuse_table")]) for cell in cells("feddiffuse_table")]
     rows = {(config.exchange.kind, config.topology.clients, config.partition.kind) for config in found}
     methods, partitions = ("full", "usplit", "ulatdec", "udec"), ("iid", "dirichlet", "quantity")
     assert rows == {(method, clients, kind) for method in methods for clients in (2, 5, 10) for kind in partitions}
@@ -247,7 +247,7 @@ def test_feddiffuses_baseline_trains_in_one_place() -> None:
 
 
 def test_feddiffuses_figure_3_has_all_points() -> None:
-    found = [compose([*cell, *places("feddiffuse_epochs")]) for cell in cells("feddiffuse_epochs")]
+    found = [compose([*cell, *given("feddiffuse_epochs")]) for cell in cells("feddiffuse_epochs")]
     points = [(config.topology.clients, config.training.epochs) for config in found]
     assert points == [(clients, epochs) for clients in (2, 5, 10) for epochs in (1, 2, 3, 5, 8)]
     assert {(config.exchange.kind, config.partition.kind, config.rounds) for config in found} == {("full", "iid", 15)}
@@ -281,12 +281,6 @@ SWEPT = {
 }
 
 
-def places(name: str) -> list[str]:
-    from experiments import given
-
-    return given(name)
-
-
 def test_all_sweeps_are_known() -> None:
     assert set(SWEPT) == set(SWEEPS)
 
@@ -296,7 +290,7 @@ def test_each_run_of_a_sweep_composes_and_is_another(name: str) -> None:
     key, many = SWEPT[name]
     found = cells(name)
     assert len(found) == many and all(any(word.startswith(f"{key}=") for word in cell) for cell in found)
-    texts = {compose([*cell, *places(name)]).model_dump_json() for cell in found}
+    texts = {compose([*cell, *given(name)]).model_dump_json() for cell in found}
     assert len(texts) == many
 
 
@@ -323,3 +317,14 @@ def test_feddm_and_fedddpm_have_their_papers_data_sets(name: str, data: str, met
     assert (config.data.kind, config.method, config.topology.edges) == (data, method, 0)
     assert (config.training.precision, config.ema_decay) == ("float32", None)
     assert config.model.autoencoder is not None or config.data.kind != "lsun_church"
+
+
+def test_another_method_chooses_its_own_parts() -> None:
+    plain = composed("fedphd_cifar10_dense", "method=fedavg")
+    assert (plain.assignment.kind, plain.weighting.root.kind, plain.pruning.kind) == ("random", "samples", "none")
+    assert (plain.topology, plain.training) == (
+        composed("fedphd_cifar10").topology,
+        composed("fedphd_cifar10").training,
+    )
+    for method in ("fedprox", "scaffold", "moon"):
+        assert composed("fedavg_cifar10", f"method={method}").topology == composed("fedavg_cifar10").topology

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 FEDPHD = str(Path(sys.executable).parent / "fedphd")
 
@@ -56,3 +57,14 @@ def test_hydra_shows_the_composed_configuration(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "seed: 3" in done.stdout
     assert "edges: 0" in done.stdout
+
+
+def test_a_sweep_of_an_experiment_trains_all_its_cells(tmp_path: Path) -> None:
+    small = ["data=digits", "data.limit=200", "model=digits8", "rounds=1", "training.epochs=1", "runtime=inprocess"]
+    drawn = ["evaluation=grid", "evaluation.grid_images=1", "sampler=ddim", "sampler.steps=2"]
+    cells = ["method=feddiffuse_full", "topology.clients=2"]  # of all partitions, which the experiment names
+    done = fedphd(tmp_path, "-m", "experiment=feddiffuse_table", *cells, *small, *drawn)
+    assert done.returncode == 0, done.stderr
+    runs = sorted(tmp_path.glob("runs/sweep_*/*/config.yaml"))
+    kinds = [yaml.safe_load(run.read_text())["partition"]["kind"] for run in runs]
+    assert kinds == ["iid", "dirichlet", "quantity"]

@@ -1,0 +1,127 @@
+"""FedPhD's claims put to the test: hierarchy, homogeneity and pruning, one after the other, at equal client epochs.
+
+Each arm adds one part to the one before it, and all of them pass over the clients' images as often: 150 root rounds of
+C = 0.2 of 20 clients with two classes each, five passes in a round. Seeds are paired: the same seed draws the same
+partition and the same first weights in all arms. `python -m benchmarks.claims digits runs/claims` trains every arm with
+three seeds, as many runs at a time as there are cores, and leaves out what is finished; about 9 minutes of a core each.
+
+    python -m benchmarks.claims {digits,fashion_mnist} FOLDER [--arms flat edges] [--seeds 0 1 2] [--jobs 2] [SETTING ...]
+
+`python -m benchmarks.results` makes docs/results.md of the saved comparisons.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedphd.common.run.json_lines import read_lines
+
+FLAT = ["method=fedavg", "topology=flat"]
+EDGES = ["topology=edges", "topology.edges=2", "topology.edge_rounds=5"]
+E_5, E_1 = ["training.epochs=5"], ["training.epochs=1"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One line of the table: what it is, and the settings that make it so."""
+
+    title: str
+    settings: list[str]
+
+
+ARMS = {
+    "flat": Arm("A: flat FedAvg, E = 5", [*FLAT, *E_5]),
+    "edges": Arm("B: two edges, five edge rounds of E = 1", ["method=fedavg", *EDGES, *E_1]),
+    "homogeneity": Arm(
+        "C: B with FedPhD's draw and weights",
+        ["method=fedavg", *EDGES, *E_1, "assignment=homogeneity", "weighting=homogeneity"],
+    ),
+    "pruned": Arm("D: C pruned at the start", ["method=fedphd_os", *EDGES, *E_1]),
+    "sparse": Arm("E: D with a sparse phase before", ["method=fedphd", *EDGES, *E_1]),
+    "flat_pruned": Arm("A pruned at the start", [*FLAT, *E_5, "pruning=at_start"]),
+    "flat_often": Arm("A with E = 1, five times the rounds", [*FLAT, *E_1]),
+    "balanced": Arm("B with our balanced assignment", ["method=fedavg", *EDGES, *E_1, "assignment=balanced"]),
+    "plus": Arm("our combination, `method=fedphd_plus`", ["method=fedphd_plus"]),
+}
+
+COMMON = [
+    "runtime=inprocess",
+    "topology.clients=20",
+    "topology.participation=0.2",
+    "partition=pathological",
+    "partition.classes_per_client=2",
+    "training.lr=1e-3",
+    "training.schedule=constant",
+    "ema_decay=null",
+    "evaluation=fd_classifier",
+    "checkpoint.keep=1",
+]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a test is: the data's settings, root rounds, and how many images are drawn to measure."""
+
+    settings: list[str]
+    rounds: int
+    evaluations: int = 6
+    images: int = 500
+    final_images: int = 2000
+
+    def of(self, arm: str) -> list[str]:
+        """Give the settings of an arm at this scale."""
+        rounds = self.rounds * (5 if arm == "flat_often" else 1)
+        measuring = [
+            f"evaluation.every={rounds // self.evaluations}",
+            f"evaluation.images={self.images}",
+            f"evaluation.final_images={self.final_images}",
+        ]
+        return [*COMMON, *ARMS[arm].settings, *self.settings, f"rounds={rounds}", *measuring]
+
+
+SCALES = {
+    "digits": Scale(["data=digits", "model=digits8"], rounds=150),
+    "fashion_mnist": Scale(["data=fashion_mnist", "model=fashion28", "training.batch_size=64"], rounds=40),
+}
+
+
+def finished(folder: Path) -> bool:
+    """Say whether a run has come to its end."""
+    ledger = folder / "ledger.jsonl"
+    return ledger.exists() and any(line.get("event") == "finish" for line in read_lines(ledger))
+
+
+def train(data: str, arm: str, seed: int, folder: Path, more: list[str]) -> str:
+    """Train one arm with one seed, in a process of its own; one thread, as clients compute."""
+    run_dir = folder / f"{arm}_seed{seed}"
+    if finished(run_dir):
+        return f"{run_dir}: finished before"
+    settings = [*SCALES[data].of(arm), f"seed={seed}", f"hydra.run.dir={run_dir}", *more]
+    command = [sys.executable, "-c", "from fedphd.launch.cli import main; main()", *settings]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return f"{run_dir}: {'done' if done.returncode == 0 else done.stderr.strip().splitlines()[-1:]}"
+
+
+def main() -> None:
+    """Train what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", choices=SCALES)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("settings", nargs="*", help="further settings of all runs, e.g. data.root=/path/to/data")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
+    given = parser.parse_intermixed_args()
+    todo = [(arm, seed) for seed in given.seeds for arm in given.arms]
+    with ThreadPoolExecutor(given.jobs) as pool:
+        runs = [pool.submit(train, given.data, arm, seed, given.folder, given.settings) for arm, seed in todo]
+        for run in runs:
+            print(run.result(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
