@@ -9,7 +9,6 @@ from test_sampler import Gaussian, gaussians_image, noise, reverse
 from fedphd.common.errors import SettingError
 from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.training.samplers import SAMPLERS, NamedScheduler, SamplerConfig
-from fedphd.launch.preflight import check
 
 FITTING = [
     *("DDIMParallelScheduler", "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler"),
@@ -83,7 +82,7 @@ def test_latents_are_not_clipped() -> None:
 def test_refusals(overrides: tuple[str, ...], said: str) -> None:
     config = small_config("sampler=scheduler", *overrides)
     with pytest.raises(SettingError, match=f"^{said}") as refused:
-        check(config)
+        ReverseProcess.of(config).rehearse()
     assert "\n" not in str(refused.value)
 
 
