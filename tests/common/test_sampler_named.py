@@ -9,7 +9,6 @@ from test_sampler import Gaussian, gaussians_image, noise, reverse
 from fedphd.common.errors import SettingError
 from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.training.samplers import SAMPLERS, NamedScheduler, SamplerConfig
-from fedphd.launch.preflight import check
 
 FITTING = [
     *("DDIMParallelScheduler", "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler"),
@@ -32,7 +31,7 @@ def test_those_that_fit_draw_alike_again(name: str) -> None:
     first, again = (process.sample(Gaussian(0.1, 0.25), noise(0), torch.Generator().manual_seed(1)) for _ in "12")  # type: ignore[arg-type]
     assert torch.equal(first, again)
     assert first.isfinite().all()
-    assert 0 < float(first.std()) < 0.5  # images, where it began with a deviation of 1
+    assert 0.1 < float(first.std()) < 0.6  # towards the 0.25 of the images, from 1, in ten steps
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -83,7 +82,7 @@ def test_latents_are_not_clipped() -> None:
 def test_refusals(overrides: tuple[str, ...], said: str) -> None:
     config = small_config("sampler=scheduler", *overrides)
     with pytest.raises(SettingError, match=f"^{said}") as refused:
-        check(config)
+        ReverseProcess.of(config).rehearse()
     assert "\n" not in str(refused.value)
 
 

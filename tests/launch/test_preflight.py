@@ -29,3 +29,10 @@ def test_a_carried_choice_is_read_before_the_start() -> None:
     config = compose(["method=fedphd", "assignment.a=-1"])
     with pytest.raises(SettingError, match=r"^assignment\.a=-1: .*greater than 0"):
         check(config)
+
+
+def test_a_sampler_and_a_distance_that_cannot_work_are_found_before_the_start() -> None:
+    with pytest.raises(SettingError, match=r"^sampler\.name=Euler: there is no such scheduler"):
+        check(compose(["sampler=scheduler", "sampler.name=Euler"]))
+    with pytest.raises(SettingError, match=r"^objective\.loss=.*: cannot be taken of each image"):
+        check(compose(["diffusion.min_snr=5", "objective.loss=torch.nn.functional:cosine_similarity"]))
