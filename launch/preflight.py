@@ -156,6 +156,11 @@ def _idle_parts(config: Config) -> list[str]:
                 f"objective.terms.{name} has no effect with pruning={config.pruning.kind}: "
                 "only pruning=sparse_then_prune has sparse rounds"
             )
+    if config.evaluation.clients == "averaged" and not config.exchange.keeps_parts:
+        notes.append(
+            f"evaluation.clients=averaged has no effect with exchange={config.exchange.kind}: "
+            "the global model is measured"
+        )
     correction, clients = config.correction, config.topology.clients
     if isinstance(correction, FineTuning) and correction.images < clients:
         notes.append(

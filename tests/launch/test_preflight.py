@@ -16,6 +16,7 @@ def test_the_methods_as_they_are_have_nothing_to_tell() -> None:
     [
         (["method=fedphd", "pruning=none"], "objective.terms.group_sparsity has no effect with pruning=none"),
         (["method=fedphd", "pruning=at_start"], "has no effect with pruning=at_start"),
+        (["method=fedphd_os", "evaluation.clients=averaged"], "evaluation.clients=averaged has no effect"),
         (["method=fedddpm", "correction.images=9"], "correction.images=9 are fewer than topology.clients=10"),
     ],
 )
