@@ -138,7 +138,7 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[str, str]]]:
         if (run.started or 0) > (other.started or 0):
             newest[_identity(run)] = run
     kept = [run for run in runs if newest[_identity(run)] is run]
-    repeats = [(run.name, _repeated(run, newest[_identity(run)])) for run in runs if run not in kept]
+    repeats = [(run.name, _repeated(run, newest[_identity(run)])) for run in runs if newest[_identity(run)] is not run]
     return kept, repeats
 
 

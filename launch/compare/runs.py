@@ -84,7 +84,10 @@ class Run(BaseModel):
         Run or None
             None if there is no such evaluation, or it is unknown which.
         """
-        within = [one for one in self.curve if (spent := getattr(one, what)) is not None and spent <= limit]
+        spent = [getattr(one, what) for one in self.curve]
+        if None in spent:
+            return None  # the last one that is known to be within need not be the last one within
+        within = [one for one, much in zip(self.curve, spent, strict=True) if much <= limit]
         return self.model_copy(update={"standings": within}) if within else None
 
 

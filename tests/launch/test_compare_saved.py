@@ -61,7 +61,7 @@ def test_files_and_folders_compare_together(tmp_path: Path) -> None:
     assert [row.name for row in found.configurations] == ["fedprox", "fedavg", "fedphd"]
     twice = compare([tmp_path / "runs", tmp_path / "arms.json"])
     assert len(twice.runs) == 4
-    assert twice.left_out == [(name, f"{name} is the same run") for name in ("avg_0", "phd_0", "avg_1", "phd_1")]
+    assert twice.left_out == [(name, f"{name} is the same run") for name in ("avg_0", "avg_1", "phd_0", "phd_1")]
 
 
 @pytest.mark.parametrize(
