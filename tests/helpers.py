@@ -19,7 +19,7 @@ from fedphd.common.run.json_lines import read_lines
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.exchange import EXCHANGES, Exchange
-from fedphd.common.wire.links import Download, standalone, upload
+from fedphd.common.wire.links import Download, rounding_seed, standalone, upload
 from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 from fedphd.launch.runtimes.client_grid import InProcessGrid
@@ -153,6 +153,7 @@ class Crowd:
             received,
             codec.up,
             None if residual is None else residual.select(order.answer),
+            rounding_seed(self.config.seed, "up", client_id(index), order.edge_round),
         )
         if rest is not None:
             residuals[order.edge_round] = (_zeros(shared) if residual is None else residual).overlay(rest)

@@ -13,7 +13,7 @@ from fedphd.common.config import Config
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.wire.codec import coded_bytes
 from fedphd.common.wire.codec.coded import code
-from fedphd.common.wire.links import decode_upload
+from fedphd.common.wire.links import decode_upload, rounding_seed
 from fedphd.common.wire.messages import TRAIN, ClientUpdate, TrainOrder
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 
@@ -104,7 +104,8 @@ def test_answers_are_coded_as_asked(
     assert (update.model.kind, update.model.change) == (kind, change)
     assert update.model.nbytes == coded_bytes(start.structure, kind)
     base = start if change else None
-    assert update.model.data == code(trained, config.codec.access.up, base).data
+    seed = rounding_seed(config.seed, "up", "client-0", 0)
+    assert update.model.data == code(trained, config.codec.access.up, base, seed).data
     assert decode_upload(update.model, start, config.codec.access.up).structure == start.structure
 
 

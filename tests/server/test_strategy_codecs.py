@@ -175,3 +175,33 @@ def test_without_an_edge_tier_the_backbone_has_no_codec(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run.model, MATRIX.vector + 2 * 3.625)  # nothing was rounded
     assert run.state.reference is None
     assert lane(run, "backbone_down") == lane(run, "backbone_up") == (0, 0, 0)
+
+
+# --- small changes ----------------------------------------------------------------------------------
+
+THREE = Structure(tuple((name, (2, 4)) for name in ("conv_in.weight", "mid_block.weight", "conv_out.weight")))
+
+
+@pytest.mark.parametrize("exchange", ["full", "usplit"])
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_changes_far_below_a_step_add_up_on_both_hops(tmp_path: Path, kind: str, exchange: str) -> None:
+    """All clients add 0.001 in each of 20 edge rounds, to numbers whose 8-bit steps are about 0.03."""
+    start = PackedModel(THREE, np.tile(MATRIX.vector[:8], 3))
+    choices = (HOMES, f"codec={kind}", f"exchange={exchange}", "topology.edge_rounds=2")
+    clients = Crowd(crowd().counts, [0.001] * 4)
+    run = Run(tmp_path / "fed back", *choices, start=start, clients=clients)
+    run.rounds(10)
+    np.testing.assert_allclose(run.state.model.vector - start.vector, 0.02, rtol=0, atol=1e-4)
+    nearest = [f"codec.{hop}.down.error_feedback=false" for hop in ("access", "backbone")]
+    alone = Run(tmp_path / "alone", *choices, *nearest, start=start, clients=clients)
+    alone.rounds(10)
+    assert np.abs(alone.state.model.vector - start.vector - 0.02).max() > 0.01
+
+
+def test_weights_rounded_at_random_are_the_same_in_the_same_run(tmp_path: Path) -> None:
+    hashes = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run = Run(tmp_path / name, HOMES, "codec=int8_weights", f"seed={seed}", start=MATRIX)
+        run.rounds(2)
+        hashes.append(run.state.model.hash)
+    assert hashes[0] == hashes[1] != hashes[2]
