@@ -2,7 +2,7 @@
 
 All variants train in one process, by turns, on the same random images, which lie on the device already; ratios are to
 the plain loop of the same precision. The plain loop is what diffusers' own example of unconditional training does with
-each batch, without its data loader. `python -m benchmarks.training_speed [IMAGES BATCH [compile]]`: on a GPU 2,048 and
+each batch, without its data loader. `python -m benchmarks.training_speed [IMAGES BATCH [compile]]`: on a GPU 1,024 and
 128 if nothing is given, on a CPU 32 and 16; compiling takes minutes.
 """
 
@@ -95,7 +95,7 @@ def main() -> None:
     """Print a table."""
     device = pick_device("auto")
     cuda = device.type == "cuda"
-    images_count, batch = (int(given) for given in (sys.argv[1:3] or (["2048", "128"] if cuda else ["32", "16"])))
+    images_count, batch = (int(given) for given in (sys.argv[1:3] or (["1024", "128"] if cuda else ["32", "16"])))
     images = torch.randint(0, 256, (images_count, 3, 32, 32), dtype=torch.uint8, device=device)
     variants: dict[str, Train] = {}
     for precision in ("float32", "bfloat16") if cuda else ("float32",):
