@@ -6,6 +6,7 @@ each batch, without its data loader. `python -m benchmarks.training_speed [IMAGE
 128 if nothing is given, on a CPU 32 and 16; compiling takes minutes.
 """
 
+import copy
 import statistics
 import sys
 import time
@@ -19,25 +20,27 @@ from fedphd.client.objective import Objective
 from fedphd.client.training import train
 from fedphd.common.config import compose
 from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.network import UNet
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.pruning import prune
-from fedphd.common.training.compute import autocast, pick_device
+from fedphd.common.training.compute import autocast, compute_float32_as, pick_device
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.distances import find_distance
 from fedphd.common.training.session import Session
 
 TURNS = 5
+NETWORK = ["model=fedphd_cifar10", "data=cifar10", "data.root=."]
 Train = Callable[[Tensor], None]
 
 
 def plain(precision: str, batch: int, device: torch.device) -> Train:
-    """Give the loop of diffusers' example: no options of ours, torch's own defaults."""
-    config = compose(["model=ddpm_cifar10", "data=cifar10", "data.root=."])
-    unet = UNet2DModel(**config.model.unet).to(device).train()
+    """Give the loop of diffusers' example."""
+    unet = UNet2DModel(**compose(NETWORK).model.unet).to(device).train()
     optimizer = torch.optim.Adam(unet.parameters(), lr=2e-4)
     scheduler = DDPMScheduler(num_train_timesteps=1000)
 
     def epoch(images: Tensor) -> None:
+        compute_float32_as("float32")  # PyTorch's defaults
         for chosen in torch.randperm(len(images), device=device).split(batch):
             x_0 = images[chosen].float() / 127.5 - 1
             noise, t = torch.randn_like(x_0), torch.randint(1000, (len(x_0),), device=device)
@@ -51,24 +54,19 @@ def plain(precision: str, batch: int, device: torch.device) -> Train:
     return epoch
 
 
-def ours(precision: str, batch: int, device: torch.device, ratio: float = 0.0, compiled: bool = False) -> Train:
+def ours(network: UNet, precision: str, batch: int, device: torch.device, compiled: bool = False) -> Train:
     """Give a client's training for one epoch."""
-    config = compose(
-        [
-            "model=ddpm_cifar10",
-            "data=cifar10",
-            "data.root=.",
-            f"training.batch_size={batch}",
-            f"training.precision={precision}",
-            f"training.compile={compiled}",
-            "training.flip=true",
-        ]
-    )
-    unet = build_unet(config.model, 0)
-    unet = prune(unet, ratio)[0] if ratio else unet
+    options = [f"batch_size={batch}", f"precision={precision}", f"compile={compiled}", "flip=true"]
+    config = compose([*NETWORK, *(f"training.{option}" for option in options)])
+    unet = copy.deepcopy(network)
     objective = Objective(find_distance("mse"), Diffusion(config.diffusion))
     session = Session(config.training, device, seed=0)
-    return lambda images: (train(unet, TrainingSet(images), objective, session), None)[1]
+
+    def epoch(images: Tensor) -> None:
+        compute_float32_as(precision)
+        train(unet, TrainingSet(images), objective, session)
+
+    return epoch
 
 
 def measure(variants: dict[str, Train], images: Tensor) -> dict[str, tuple[float, float]]:
@@ -93,18 +91,19 @@ def measure(variants: dict[str, Train], images: Tensor) -> dict[str, tuple[float
 
 def main() -> None:
     """Print a table."""
-    device = pick_device("auto")
+    device = pick_device(compose(NETWORK))
     cuda = device.type == "cuda"
     images_count, batch = (int(given) for given in (sys.argv[1:3] or (["1024", "128"] if cuda else ["32", "16"])))
     images = torch.randint(0, 256, (images_count, 3, 32, 32), dtype=torch.uint8, device=device)
+    dense = build_unet(compose(NETWORK).model, 0)
+    pruned, _ = prune(dense, 0.2)
     variants: dict[str, Train] = {}
     for precision in ("float32", "bfloat16") if cuda else ("float32",):
         variants[f"plain diffusers, {precision}"] = plain(precision, batch, device)
-        variants[f"client, {precision}"] = ours(precision, batch, device)
-        variants[f"client, {precision}, pruned 0.2"] = ours(precision, batch, device, ratio=0.2)
-        variants[f"client, {precision}, pruned 0.4"] = ours(precision, batch, device, ratio=0.4)
+        variants[f"client, {precision}"] = ours(dense, precision, batch, device)
+        variants[f"client, {precision}, pruned 0.2"] = ours(pruned, precision, batch, device)
         if "compile" in sys.argv:
-            variants[f"client, {precision}, compiled"] = ours(precision, batch, device, compiled=True)
+            variants[f"client, {precision}, compiled"] = ours(dense, precision, batch, device, compiled=True)
     found = measure(variants, images)
     print(f"{images_count} images in batches of {batch} on {torch.cuda.get_device_name() if cuda else 'the CPU'}")
     print("variant                             images/s  ratio  peak GiB beyond the weights")
