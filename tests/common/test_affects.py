@@ -25,7 +25,7 @@ COURSE = {
     *("topology.quorum", "topology.round_timeout", "topology.rejoin_timeout"),
 }
 MEASURE = {
-    *("evaluation.extractor", "evaluation.images", "evaluation.real_images"),
+    *("evaluation.extractor", "evaluation.images", "evaluation.real_images", "evaluation.clients"),
 }
 IMAGES = {"data.kind", "data.path", "data.size", "data.limit", "data.holdout"}  # trained on, and measured with
 # A setting of no list above: another value makes another model.
