@@ -19,9 +19,10 @@ import numpy as np
 from fedphd.common.config import Config, compose
 from fedphd.common.flower.control import Control
 from fedphd.common.run.json_lines import read_lines
+from fedphd.common.run.run_folder import DEPLOYMENT, LOGS
 from fedphd.launch.deploy.keys import ROOT
 from fedphd.launch.runtimes.deployment import submit_and_follow
-from fedphd.launch.runtimes.processes import FOLDER, LOGS, Tree
+from fedphd.launch.runtimes.processes import Tree
 from fedphd.launch.runtimes.supervisor import Supervisor
 
 OVERRIDES = [
@@ -68,7 +69,7 @@ def made_up_images(path: Path) -> Path:
 @contextmanager
 def deployment(config: Config, run_dir: Path) -> Iterator[Tree]:
     """Start a root and its client, on which several runs can be trained one after the other."""
-    with Supervisor(run_dir / FOLDER, run_dir / LOGS) as supervisor:
+    with Supervisor(run_dir / DEPLOYMENT, run_dir / LOGS) as supervisor:
         tree = Tree(config, run_dir, supervisor)
         tree.start_superlinks()
         tree.start_nodes()

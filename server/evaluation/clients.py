@@ -46,9 +46,7 @@ def evaluate_clients(evaluator: Evaluator, round: int, drawings: Iterable[Drawin
             shown.append(drawing.images)
             shown = [images[: ceil(grid / len(shown))].copy() for images in shown]
     if untrained and evaluator.config.evaluation.clients == "trained":
-        log.warning(
-            "drew with what they were sent, since they kept nothing that they trained: %s", ", ".join(untrained)
-        )
+        log.warning("drew with what they were sent, since they kept no trained model: %s", ", ".join(untrained))
     if shown:
         evaluator.show(round, np.concatenate(shown))
     return _summary(measured) | {"evaluation_seconds": time.perf_counter() - started}

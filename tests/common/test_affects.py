@@ -26,7 +26,7 @@ COURSE = {
     *("topology.quorum", "topology.round_timeout", "topology.rejoin_timeout"),
 }
 MEASURE = {
-    *("evaluation.extractor", "evaluation.measures", "evaluation.reference"),
+    *("evaluation.extractor", "evaluation.measures", "evaluation.reference", "evaluation.clients"),
     *("evaluation.images", "evaluation.final_images", "evaluation.real_images"),
     *(
         "sampler.kind",
