@@ -16,5 +16,5 @@ def _run(given: Namespace) -> None:
     print_stats(compose(given.overrides), as_json=given.json)
 
 
-SUMMARY = "Make the statistics of the real images that runs are measured against; nothing is trained."
+SUMMARY = "Make the statistics of real images that runs measure with; nothing is trained."
 COMMAND = Command("stats", SUMMARY, _run, _add_arguments, True)
