@@ -22,6 +22,7 @@ from fedphd.common.run.json_lines import read_lines
 
 FLAT = ["method=fedavg", "topology=flat"]
 EDGES = ["topology=edges", "topology.edges=2", "topology.edge_rounds=5"]
+A = "assignment.a=4"  # times the mean client's images, as FedPhD's authors for C = 0.2
 E_5, E_1 = ["training.epochs=5"], ["training.epochs=1"]
 
 
@@ -38,10 +39,10 @@ ARMS = {
     "edges": Arm("B: two edges, five edge rounds of E = 1", ["method=fedavg", *EDGES, *E_1]),
     "homogeneity": Arm(
         "C: B with FedPhD's draw and weights",
-        ["method=fedavg", *EDGES, *E_1, "assignment=homogeneity", "weighting=homogeneity"],
+        ["method=fedavg", *EDGES, *E_1, "assignment=homogeneity", "weighting=homogeneity", A],
     ),
-    "pruned": Arm("D: C pruned at the start", ["method=fedphd_os", *EDGES, *E_1]),
-    "sparse": Arm("E: D with a sparse phase before", ["method=fedphd", *EDGES, *E_1]),
+    "pruned": Arm("D: C pruned at the start", ["method=fedphd_os", *EDGES, *E_1, A]),
+    "sparse": Arm("E: D with a sparse phase before", ["method=fedphd", *EDGES, *E_1, A]),
     "flat_pruned": Arm("A pruned at the start", [*FLAT, *E_5, "pruning=at_start"]),
     "flat_often": Arm("A with E = 1, five times the rounds", [*FLAT, *E_1]),
     "balanced": Arm("B with our balanced assignment", ["method=fedavg", *EDGES, *E_1, "assignment=balanced"]),

@@ -19,6 +19,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
     epochs = f"compare also at so many client epochs, as papers do ({equal})"
     add("--at-epochs", metavar="N", help=epochs)
     add("--at-images", metavar="N", help=f"... at so many image passes ({equal})")
+    quality = "compare also what each had sent and computed when it first was as good as Q"
+    add("--at-quality", metavar="Q", help=quality)
     saved = "also save what is compared of the runs, a few kB each; fedphd compare reads it like their folders"
     add("--save", type=Path, metavar="FILE.json", help=saved)
     add("--json", action="store_true", help="print JSON; writes a page only with --output")

@@ -1,12 +1,10 @@
-"""What runs had reached when they had spent as much: papers compare at equal client epochs, not at equal rounds."""
+"""As much as runs may have spent: papers compare at equal client epochs, not at equal rounds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from fedphd.common.errors import SettingError
-from fedphd.launch.compare.comparison import Comparison
-from fedphd.launch.compare.configuration import Configuration
 from fedphd.launch.compare.runs import Run
 
 Spent = Literal["client_epochs", "image_passes"]
@@ -17,7 +15,7 @@ EQUAL = "equal"
 
 @dataclass(frozen=True)
 class Budget:
-    """As much of `spent` as each run may have spent; None: as much as all of them did."""
+    """The last evaluation before a run had more than so much of `spent`; None: than as much as all runs had."""
 
     spent: Spent
     limit: int | None
@@ -38,9 +36,14 @@ class Budget:
         return cls(spent, int(given))
 
     @property
-    def words(self) -> str:
-        """What is spent, in words."""
-        return self.spent.replace("_", " ")
+    def what(self) -> str:
+        """Name of what is limited."""
+        return self.spent
+
+    @property
+    def option(self) -> str:
+        """The option by which it was asked for."""
+        return OPTIONS[self.spent]
 
     def within(self, runs: Sequence[Run]) -> int:
         """Say how much these runs may have spent.
@@ -54,54 +57,32 @@ class Budget:
             return self.limit
         known = [spent for run in runs if (spent := getattr(run.final, self.spent)) is not None]
         if not known:
-            advice = f"no run tells its {self.words}: they are of an older version; use {OPTIONS['image_passes']}"
-            raise SettingError(OPTIONS[self.spent], EQUAL, advice)
+            advice = f"no run tells its {self._words}: they are of an older version; use {OPTIONS['image_passes']}"
+            raise SettingError(self.option, EQUAL, advice)
         return int(min(known))
 
+    def cut(self, run: Run, limit: float) -> Run | None:
+        """Cut a run after its last evaluation within the limit; None if none is known to be."""
+        return run.until(self.spent, int(limit))
 
-@dataclass(frozen=True)
-class Cut:
-    """Runs as they stood when they had spent as much.
-
-    Attributes
-    ----------
-    budget : Budget
-        What was spent.
-    limit : int
-        How much at most.
-    comparison : Comparison
-        The runs, each cut after its last evaluation within the limit; one that has none that is known to be is left
-        out.
-    """
-
-    budget: Budget
-    limit: int
-    comparison: Comparison
+    def title(self, limit: float, _measure: str | None) -> str:
+        """Say what it is, as a heading."""
+        return f"At {limit:.0f} {self._words}"
 
     @property
-    def title(self) -> str:
-        """What it is, as a heading."""
-        return f"At {self.limit} {self.budget.words}"
+    def note(self) -> str:
+        """Say in a sentence which moment it is."""
+        return "Each run as it stood at its last evaluation before it had more of them."
 
+    def missed(self, limit: float) -> str:
+        """Say why a run is left out."""
+        return f"no evaluation of it is known to be within {limit:.0f} {self._words}"
 
-def cut(comparison: Comparison, budget: Budget) -> Cut:
-    """Take each run as it stood at its last evaluation within a budget.
+    @property
+    def advice(self) -> str:
+        """Say what to do where no run has such a moment."""
+        return "no evaluation is known to be within it; use a larger number"
 
-    Raises
-    ------
-    SettingError
-        If there is none.
-    """
-    limit = budget.within(comparison.runs)
-    rows: list[Configuration] = []
-    left_out: list[tuple[str, str]] = []
-    for row in comparison.configurations:
-        pairs = [(run, run.until(budget.spent, limit)) for run in row.runs]
-        why = f"no evaluation of it is known to be within {limit} {budget.words}"
-        left_out += [(run.name, why) for run, short in pairs if short is None]
-        if kept := [short for _, short in pairs if short is not None]:
-            rows.append(replace(row, runs=kept))
-    if not rows:
-        raise SettingError(OPTIONS[budget.spent], limit, "no evaluation is known to be within it; use a larger number")
-    references = [row for one in comparison.references for row in rows if row.name == one.name]
-    return Cut(budget, limit, Comparison(rows, left_out, references))
+    @property
+    def _words(self) -> str:
+        return self.spent.replace("_", " ")

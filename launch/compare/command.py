@@ -7,8 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fedphd.launch.compare.budget import Budget, Spent, cut
+from fedphd.launch.compare.budget import Budget, Spent
 from fedphd.launch.compare.comparison import compare
+from fedphd.launch.compare.cut import Moment, cut
+from fedphd.launch.compare.goal import Goal
 from fedphd.launch.compare.page import write_page
 from fedphd.launch.compare.plain import plain
 from fedphd.launch.compare.saved import save_runs
@@ -32,7 +34,7 @@ def print_comparison(given: Namespace) -> None:
         If there is nothing to compare, the runs do not compare, or a file cannot be written there.
     """
     comparison = compare(given.folders, given.reference)
-    cuts = [cut(comparison, budget) for budget in _budgets(given)]
+    cuts = [cut(comparison, moment) for moment in _moments(given)]
     if given.save is not None:
         save_runs(comparison.runs, given.save)
     page = _page(given)
@@ -48,9 +50,10 @@ def print_comparison(given: Namespace) -> None:
             console.print(f"{what:<9} {path}", markup=False, soft_wrap=True)
 
 
-def _budgets(given: Namespace) -> list[Budget]:
+def _moments(given: Namespace) -> list[Moment]:
     asked: dict[Spent, str | None] = {"client_epochs": given.at_epochs, "image_passes": given.at_images}
-    return [Budget.read(spent, text) for spent, text in asked.items() if text is not None]
+    budgets = [Budget.read(spent, text) for spent, text in asked.items() if text is not None]
+    return [*budgets, *([] if given.at_quality is None else [Goal.read(given.at_quality)])]
 
 
 def _page(given: Namespace) -> Path | None:

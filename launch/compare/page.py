@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import one_line
-from fedphd.launch.compare.budget import Cut
 from fedphd.launch.compare.comparison import Comparison
+from fedphd.launch.compare.cut import Cut
 from fedphd.launch.compare.plot import describe, save_plot
 from fedphd.launch.compare.relation import relation_notes, relation_tables
 from fedphd.launch.compare.settings import Settings, deviations
@@ -93,13 +93,13 @@ def _relations(comparison: Comparison) -> Iterator[str]:
 
 def _cut(cut: Cut) -> Iterator[str]:
     yield f"## {cut.title}"
-    yield "Each run as it stood at its last evaluation before it had more of them."
+    yield cut.moment.note
     yield _made(main_table(cut.comparison))
     for table in relation_tables(cut.comparison):
         yield f"### {_text(table.title)}"
         yield _made(table)
     if cut.comparison.left_out:
-        yield "Not measured within it:"
+        yield "Left out:"
         yield _left_out(cut.comparison)
 
 

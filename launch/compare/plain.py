@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fedphd.launch.compare.budget import Cut
 from fedphd.launch.compare.comparison import Comparison
 from fedphd.launch.compare.configuration import Configuration
+from fedphd.launch.compare.cut import Cut
 from fedphd.launch.compare.intervals import LEVEL, paired
 from fedphd.launch.compare.numbers import Spread
 from fedphd.launch.compare.quantities import ROOT, SHARES
@@ -27,8 +27,8 @@ def plain(comparison: Comparison, cuts: Sequence[Cut] = ()) -> dict[str, Any]:
         bytes and client epochs. ``relations``: for each ``reference`` and each other row ``of``, by ``seeds`` that both
         have, the ``difference`` of quality and its change in ``per_cent``, each with mean and the bounds of its
         interval of ``confidence``, and ``shares`` of the reference's bytes, computation and epochs. ``usual`` and
-        ``shared``: settings. ``left_out``: runs, with the reason. ``cuts``: the same (without settings) at the last
-        evaluation within ``limit`` of what is ``spent``.
+        ``shared``: settings. ``left_out``: runs, with the reason. ``cuts``: the same (without settings) at the
+        moment at which they had at most ``limit`` ``of`` client epochs or image passes, or first that quality.
         A quantity has ``mean``, ``std`` (None of one seed), ``min``, ``max``, and ``values`` by seed; bytes,
         parameters, multiply-accumulates and seconds are in ones. None: a run does not have it.
     """
@@ -36,7 +36,7 @@ def plain(comparison: Comparison, cuts: Sequence[Cut] = ()) -> dict[str, Any]:
         **_rows(comparison),
         "usual": dict(comparison.usual),
         "shared": dict(comparison.shared),
-        "cuts": [{"spent": one.budget.spent, "limit": one.limit, **_rows(one.comparison)} for one in cuts],
+        "cuts": [{"of": one.moment.what, "limit": one.limit, **_rows(one.comparison)} for one in cuts],
     }
 
 

@@ -90,6 +90,11 @@ class Run(BaseModel):
         within = [one for one, much in zip(self.curve, spent, strict=True) if much <= limit]
         return self.model_copy(update={"standings": within}) if within else None
 
+    def as_good_as(self, quality: float) -> "Run | None":
+        """Cut it after the first evaluation of `quality` or less; None if there is no such evaluation."""
+        good = [number for number, one in enumerate(self.curve) if one.measures[str(self.measure)] <= quality]
+        return self.model_copy(update={"standings": self.curve[: good[0] + 1]}) if good else None
+
 
 def flaw(folder: RecordedRun) -> str | None:
     """Say why a run cannot be averaged with others: it failed, is not finished, or cannot be read."""

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fedphd.launch.compare.budget import Cut
 from fedphd.launch.compare.comparison import Comparison
+from fedphd.launch.compare.cut import Cut
 from fedphd.launch.compare.relation import relation_tables
 from fedphd.launch.compare.table import caveats, main_table
 from fedphd.launch.report.tables import Table as Made

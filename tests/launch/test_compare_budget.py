@@ -9,8 +9,9 @@ from compared_runs import cells, write_run
 
 from fedphd.common.errors import SettingError
 from fedphd.launch.commands import COMMANDS
-from fedphd.launch.compare.budget import Budget, cut
+from fedphd.launch.compare.budget import Budget
 from fedphd.launch.compare.comparison import compare
+from fedphd.launch.compare.cut import cut
 from fedphd.launch.compare.page import render
 from fedphd.launch.compare.plain import plain
 
@@ -61,7 +62,7 @@ def test_what_is_unknown_is_left_out(arms: Path, tmp_path: Path) -> None:
     [(name, why)] = found.comparison.left_out
     assert name.endswith("old") and why == "no evaluation of it is known to be within 40 client epochs"
     page = render(compare([arms, tmp_path]), "", None, [found])
-    assert "## At 40 client epochs" in page and "Not measured within it:" in page
+    assert "## At 40 client epochs" in page and "Left out:" in page
     with pytest.raises(SettingError, match=r"^--at-epochs=equal: no run tells its client epochs.*--at-images$"):
         cut(compare([tmp_path]), Budget.read("client_epochs", "equal"))
     # Image passes follow from the configuration.
@@ -81,5 +82,5 @@ def test_command(arms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert "### In relation to fedavg (flat, E = 1)" in (tmp_path / "page.md").read_text()
     COMMANDS["compare"]([str(arms), "--json", "--at-epochs", "20"])
     [found] = json.loads(capsys.readouterr().out)["cuts"]
-    assert (found["spent"], found["limit"]) == ("client_epochs", 20)
+    assert (found["of"], found["limit"]) == ("client_epochs", 20)
     assert "shared" not in found

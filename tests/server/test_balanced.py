@@ -105,8 +105,8 @@ def mean_score(choice: str, *overrides: str) -> float:
 
 @pytest.mark.parametrize(
     ("overrides", "draw_gains", "balanced_gains"),
-    [((), 0.003, 0.08), (("assignment.a=2",), 0.015, 0.08), (TWENTY, 0.008, 0.045)],
-    ids=["default", "default with a=2", "20 clients"],
+    [((), 0.015, 0.08), (("assignment.a=4",), 0.003, 0.08), ((*TWENTY, "assignment.a=4"), 0.008, 0.045)],
+    ids=["default", "default with a=4", "20 clients"],
 )
 def test_the_draw_beats_chance_and_balanced_beats_both(
     overrides: tuple[str, ...], draw_gains: float, balanced_gains: float
