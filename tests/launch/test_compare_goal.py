@@ -38,7 +38,7 @@ def test_who_never_was_as_good_is_left_out(arms: Path) -> None:
     [(name, why)] = found.comparison.left_out
     assert name.endswith("avg") and why == "it never was as good as 75.0"
     assert "first evaluation that was as good" in render(compare([arms]), "", None, [found])
-    with pytest.raises(SettingError, match=r"^--at-quality=1: no run ever was as good; use a larger number$"):
+    with pytest.raises(SettingError, match=r"^--at-quality=1\.0: no run ever was as good; use a larger number$"):
         cut(compare([arms]), Goal.read("1"))
 
 

@@ -11,8 +11,9 @@ from compared_runs import PROXIMAL, write_run
 
 from fedphd.common.errors import SettingError
 from fedphd.launch.commands import COMMANDS
-from fedphd.launch.compare.budget import Budget, cut
+from fedphd.launch.compare.budget import Budget
 from fedphd.launch.compare.comparison import compare
+from fedphd.launch.compare.cut import cut
 from fedphd.launch.compare.page import render
 from fedphd.launch.compare.plain import plain
 from fedphd.launch.compare.saved import save_runs
