@@ -38,6 +38,7 @@ CHOICES: dict[str, dict[str, object]] = {
         "weighting.root.kind": "homogeneity",
         "pruning.kind": "at_start",
     },
+    "fedphd_plus": {"codec": "int4", "assignment.kind": "balanced", "pruning.kind": "at_start"},
 }
 
 
