@@ -23,6 +23,7 @@ from fedphd.common.run.json_lines import read_lines
 FLAT = ["method=fedavg", "topology=flat"]
 EDGES = ["topology=edges", "topology.edges=2", "topology.edge_rounds=5"]
 A = "assignment.a=4"  # times the mean client's images, as FedPhD's authors for C = 0.2
+SMALL = ["pruning.ratio=0.4", "codec.access.up.zstd=3", "codec.backbone.up.zstd=3"]
 EDGES_1 = ["topology=edges", "topology.edges=2", "topology.edge_rounds=1"]
 E_5, E_1 = ["training.epochs=5"], ["training.epochs=1"]
 
@@ -47,7 +48,7 @@ ARMS = {
     "flat_pruned": Arm("A pruned at the start", [*FLAT, *E_5, "pruning=at_start"]),
     "flat_often": Arm("A with E = 1, five times the rounds", [*FLAT, *E_1]),
     "balanced": Arm("B with our balanced assignment", ["method=fedavg", *EDGES, *E_1, "assignment=balanced"]),
-    "plus": Arm("two edges, E = 5, with our `method=fedphd_plus`", ["method=fedphd_plus", *EDGES_1, *E_5]),
+    "plus": Arm("two edges, E = 5, with our `method=fedphd_plus`", ["method=fedphd_plus", *EDGES_1, *E_5, *SMALL]),
 }
 
 COMMON = [
