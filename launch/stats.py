@@ -107,8 +107,8 @@ def print_stats(config: Config, as_json: bool = False) -> None:
         console.print(table)
         console.print()
     for split, one in found.splits.items():
-        where = one.file or "nowhere: set evaluation.cache to a folder, where runs will find them"
-        console.print(f"{split} kept in {where}", style=DETAIL, markup=False, soft_wrap=True)
+        where = f"in {one.file}" if one.file else "nowhere: set evaluation.cache to a folder, where runs will find them"
+        console.print(f"{split} kept {where}", style=DETAIL, markup=False, soft_wrap=True)
 
 
 def _of(measuring: Measuring, split: Split, cache: Path | None) -> SplitStatistics:

@@ -79,7 +79,7 @@ def test_bytes_are_counted() -> None:
         len("parts") + len("encoderbottleneckdecoder") + len("shared") + len("bottleneckdecoder") + len("base") + 8
     )
     order = len("root-round") + 8 + len("first-edge-round") + 8 + len("assignment") + len('[["client-0"]]')
-    order += len("final") + len("[]") + len("sparse") + 1 + len("pruning") + len("null")
+    order += len("final") + len("[]") + len("counted") + len("{}") + len("sparse") + 1 + len("pruning") + len("null")
     assert content_bytes(content) == len("weights") + 4 * 4 + structure + order
 
 
