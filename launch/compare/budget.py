@@ -57,8 +57,7 @@ class Budget:
             return self.limit
         known = [spent for run in runs if (spent := getattr(run.final, self.spent)) is not None]
         if not known:
-            advice = f"no run tells its {self._words}: they are of an older version; use {OPTIONS['image_passes']}"
-            raise SettingError(self.option, EQUAL, advice)
+            raise SettingError(self.option, EQUAL, f"no run tells its {self._words}; {self._instead}")
         return int(min(known))
 
     def cut(self, run: Run, limit: float) -> Run | None:
@@ -81,7 +80,16 @@ class Budget:
     @property
     def advice(self) -> str:
         """Say what to do where no run has such a moment."""
-        return "no evaluation is known to be within it; use a larger number"
+        return (
+            f"no evaluation is known to be within it; use a larger number, or, where runs do not tell, {self._instead}"
+        )
+
+    @property
+    def _instead(self) -> str:
+        """Say what to do with runs whose metrics do not tell what they spent."""
+        if self.spent == "client_epochs":
+            return f"use {OPTIONS['image_passes']}: runs of 0.1.0 tell those"
+        return "leave the option out"
 
     @property
     def _words(self) -> str:

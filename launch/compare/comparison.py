@@ -16,6 +16,7 @@ from fedphd.launch.compare.quantities import QUANTITIES, UNKNOWN, Quantity, furt
 from fedphd.launch.compare.reference import pick_references
 from fedphd.launch.compare.runs import Run, check_same_measure
 from fedphd.launch.compare.settings import Settings
+from fedphd.launch.report.curves import images_beside
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,28 @@ class Comparison:
 
     @cached_property
     def real(self) -> Spread | None:
-        """What real held-out images score: one value for each seed, since the seed decides which are held out."""
+        """What the real images of the split that is not the reference score (`other_images` names them).
+
+        One value for each seed, since the seed decides which are held out.
+        """
         return self._by_seed("*_reference")
+
+    @property
+    def other_images(self) -> str:
+        """Which real images are not those that quality is measured against."""
+        measured = (run for run in self.runs if run.measure is not None)
+        return next((images_beside(run.settings.get("evaluation.reference", "train")) for run in measured), "")
+
+    @cached_property
+    def images(self) -> list[int | None]:
+        """Over how many images quality is; more than one number, where it does not compare."""
+        return list(dict.fromkeys(run.curve[-1].images for run in self.runs if run.curve))
 
     @cached_property
     def floor(self) -> Floor | None:
-        """What as many real images score as were generated; None in runs that did not measure it."""
+        """What as many real images score as were generated; None if that is not measured, or not for one number."""
+        if len(self.images) > 1:
+            return None
         mean, std = self._by_seed("*_floor"), self._by_seed("*_floor_std")
         return None if mean is None else Floor(mean.mean, None if std is None else std.mean)
 
@@ -80,8 +97,8 @@ class Comparison:
         return spread(statistics.fmean(by_seed[seed]) for seed in sorted(by_seed))
 
     def others(self, reference: Configuration) -> list[Configuration]:
-        """Give the rows but for one."""
-        return [row for row in self.configurations if row is not reference]
+        """Give the rows but for one, and for those that have no means."""
+        return [row for row in self.configurations if row is not reference and not row.absent]
 
     @property
     def same_seeds(self) -> bool:

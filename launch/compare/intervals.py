@@ -62,7 +62,12 @@ class Difference:
 
 
 def paired(row: Configuration, other: Configuration) -> Difference | None:
-    """Compare the quality of `row` with that of `other`; None if there is no seed with which both were measured."""
+    """Compare the quality of `row` with that of `other`; None if there is no seed with which both were measured.
+
+    None too where seeds are absent: pairs of the others alone would be of those that got there.
+    """
+    if row.absent or other.absent:
+        return None
     mine, theirs = _by_seed(row), _by_seed(other)
     seeds = tuple(seed for seed in mine if seed in theirs)
     if not seeds:

@@ -8,7 +8,7 @@ from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import one_line
 from fedphd.launch.compare.comparison import Comparison
 from fedphd.launch.compare.cut import Cut
-from fedphd.launch.compare.plot import describe, save_plot
+from fedphd.launch.compare.plot import describe, how_to_read, save_plot
 from fedphd.launch.compare.relation import relation_notes, relation_tables
 from fedphd.launch.compare.settings import Settings, deviations
 from fedphd.launch.compare.table import caveats, main_table, notes
@@ -72,7 +72,7 @@ def _blocks(comparison: Comparison, title: str, picture: str | None, cuts: Seque
     yield "\n".join(f"- {note}" for note in _texts([*caveats(comparison), *notes(comparison)]))
     if picture:
         yield f"![{_text(describe(comparison))}]({picture})"
-        yield "Lines: mean over seeds at each evaluation; bands: from the lowest to the highest seed."
+        yield how_to_read(comparison)
     yield from _relations(comparison)
     for one in cuts:
         yield from _cut(one)
@@ -93,7 +93,7 @@ def _relations(comparison: Comparison) -> Iterator[str]:
 
 def _cut(cut: Cut) -> Iterator[str]:
     yield f"## {cut.title}"
-    yield cut.moment.note
+    yield " ".join(cut.notes)
     yield _made(main_table(cut.comparison))
     for table in relation_tables(cut.comparison):
         yield f"### {_text(table.title)}"

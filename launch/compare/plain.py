@@ -20,15 +20,18 @@ def plain(comparison: Comparison, cuts: Sequence[Cut] = ()) -> dict[str, Any]:
     Returns
     -------
     dict[str, Any]
-        ``measure``: name of the quality measure, or None. ``real_images``: what real held-out images score;
-        ``floor``: mean and standard deviation of what real images score that are as many as the generated ones.
-        ``configurations``: for each row its ``name``, ``seeds``, ``runs``, ``settings`` (those that are not
-        the usual ones), ``quality_is_mean_over_clients``, the quantities, and its ``curve`` of quality against
-        bytes and client epochs. ``relations``: for each ``reference`` and each other row ``of``, by ``seeds`` that both
-        have, the ``difference`` of quality and its change in ``per_cent``, each with mean and the bounds of its
-        interval of ``confidence``, and ``shares`` of the reference's bytes, computation and epochs. ``usual`` and
-        ``shared``: settings. ``left_out``: runs, with the reason. ``cuts``: the same (without settings) at the
-        moment at which they had at most ``limit`` ``of`` client epochs or image passes, or first that quality.
+        ``measure``: name of the quality measure, or None. ``real_images``: what those real images score that
+        ``real_images_are``, all of the split that is not the reference; ``floor``: mean and standard deviation of what
+        real images score that are as many as the generated ones.
+        ``configurations``: for each row its ``name``, ``seeds``, ``absent_seeds`` (of a cut: those that have no such
+        moment; then there are no means), ``runs``, ``settings`` (those that are not the usual ones),
+        ``quality_is_mean_over_clients``, the quantities, and its ``curve`` of quality against bytes and client epochs,
+        with the number of ``images`` that each value is over. ``relations``: for each ``reference`` and each other row
+        ``of``, by ``seeds`` that both have, the ``difference`` of quality and its change in ``per_cent``, each with
+        mean and the bounds of its interval of ``confidence``, and ``shares`` of the reference's bytes, computation and
+        epochs. ``usual`` and ``shared``: settings. ``left_out``: runs, with the reason. ``cuts``: the same (without
+        settings) at the moment at which they had at most ``limit`` ``of`` client epochs or image passes, or first that
+        quality, over so many ``images``.
         A quantity has ``mean``, ``std`` (None of one seed), ``min``, ``max``, and ``values`` by seed; bytes,
         parameters, multiply-accumulates and seconds are in ones. None: a run does not have it.
     """
@@ -36,7 +39,9 @@ def plain(comparison: Comparison, cuts: Sequence[Cut] = ()) -> dict[str, Any]:
         **_rows(comparison),
         "usual": dict(comparison.usual),
         "shared": dict(comparison.shared),
-        "cuts": [{"of": one.moment.what, "limit": one.limit, **_rows(one.comparison)} for one in cuts],
+        "cuts": [
+            {"of": one.moment.what, "limit": one.limit, "images": one.images, **_rows(one.comparison)} for one in cuts
+        ],
     }
 
 
@@ -44,6 +49,7 @@ def _rows(comparison: Comparison) -> dict[str, Any]:
     return {
         "measure": comparison.measure,
         "real_images": _spread(comparison.real),
+        "real_images_are": comparison.other_images if comparison.real else None,
         "floor": None if comparison.floor is None else asdict(comparison.floor),
         "configurations": [_configuration(row, comparison) for row in comparison.configurations],
         "confidence": LEVEL,
@@ -56,6 +62,7 @@ def _configuration(row: Configuration, comparison: Comparison) -> dict[str, Any]
     return {
         "name": row.name,
         "seeds": row.seeds,
+        "absent_seeds": list(row.absent),
         "runs": [run.name for run in row.runs],
         "settings": dict(deviations(row.settings, comparison.usual)),
         "quality_is_mean_over_clients": row.over_clients,
@@ -65,6 +72,7 @@ def _configuration(row: Configuration, comparison: Comparison) -> dict[str, Any]
                 "round": point.round,
                 "bytes": point.bytes,
                 "client_epochs": point.client_epochs,
+                "images": point.images,
                 "quality": _spread(point.quality),
             }
             for point in row.curve

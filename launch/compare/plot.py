@@ -3,7 +3,6 @@
 from pathlib import Path
 from textwrap import fill
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,9 +10,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, SymmetricalLogLocato
 
 from fedphd.common.run.figures import three_digits
 from fedphd.launch.compare.comparison import Comparison
-from fedphd.launch.compare.configuration import Configuration
+from fedphd.launch.compare.configuration import Configuration, Point
 from fedphd.launch.compare.numbers import BYTES, pick_unit
-from fedphd.launch.compare.table import REAL
 from fedphd.launch.report import drawing
 from fedphd.launch.report.curves import quality_name
 from fedphd.launch.report.drawing import CARD, MUTED, SERIES
@@ -27,6 +25,8 @@ MOST_MARKED = 25  # points of a curve that still get a mark each
 
 def draw_plot(comparison: Comparison) -> Figure | None:
     """Draw the mean over seeds of quality against payload so far, in a band from the lowest to the highest seed.
+
+    What was measured over another number of images than before the last round stands apart, as an open mark.
 
     Parameters
     ----------
@@ -47,12 +47,14 @@ def draw_plot(comparison: Comparison) -> Figure | None:
     label = f"{quality_name(comparison.measure)}, lower is better"
     figure, axes = drawing.canvas(WIDTH, height, f"payload of all hops, both ways ({name})", label)
     lines = [_draw_curve(axes, row, index, unit) for index, row in enumerate(rows)]
-    values = [value for row in rows for point in row.curve for value in point.quality.values]
     # In the order in which the curves end, from above.
-    lines.sort(key=lambda line: -float(np.asarray(line.get_ydata())[-1]))
+    lines = [line for _, line in sorted(zip(rows, lines, strict=True), key=lambda pair: -_end(pair[0]))]
+    values = [value for row in rows for point in row.curve for value in point.quality.values]
     if comparison.real:
         real = comparison.real.mean
-        lines.append(axes.axhline(real, color=MUTED, linestyle="-.", linewidth=1.2, label=REAL, zorder=1))
+        lines.append(
+            axes.axhline(real, color=MUTED, linestyle="-.", linewidth=1.2, label=comparison.other_images, zorder=1)
+        )
         values.append(real)
     drawing.span_magnitudes(axes, values)
     _span_bytes(axes, [[point.bytes / unit for point in row.curve] for row in rows])
@@ -79,22 +81,59 @@ def describe(comparison: Comparison) -> str:
     return f"{quality_name(str(comparison.measure))} against payload; at the end: {points}."
 
 
+def how_to_read(comparison: Comparison) -> str:
+    """Say in sentences what lines, bands and open marks are."""
+    found = "Lines: mean over seeds at each evaluation; bands: from the lowest to the highest seed."
+    apart = [point for row in comparison.configurations for point in row.curve if _is_apart(row, point)]
+    if not apart:
+        return found
+    before = next(row.runs[0].drawn.before for row in comparison.configurations if row.curve)
+    return (
+        f"{found} Open marks, apart from the lines: evaluations over {apart[0].images} images, after the last round; "
+        f"those before are over {before}. Over more images a distance is lower for that alone."
+    )
+
+
 def _draw_curve(axes: Axes, row: Configuration, index: int, unit: float) -> Line2D:
-    x, colour = [point.bytes / unit for point in row.curve], SERIES[index % len(SERIES)]
+    points = [point for point in row.curve if not _is_apart(row, point)]
+    x, colour, marker = [point.bytes / unit for point in points], SERIES[index % len(SERIES)], _marker(index)
     (line,) = axes.plot(
         x,
-        [point.quality.mean for point in row.curve],
+        [point.quality.mean for point in points],
         color=colour,
         linestyle=DASHES[index // len(SERIES) % len(DASHES)],
-        marker=MARKERS[index % len(MARKERS)],
+        marker=marker,
         markevery=max(1, len(x) // MOST_MARKED),
         linewidth=1.5,
         label=_label(row),
     )
     if len(row.seeds) > 1:
-        low, high = ([pick(point.quality.values) for point in row.curve] for pick in (min, max))
+        low, high = ([pick(point.quality.values) for point in points] for pick in (min, max))
         axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+    for point in row.curve:
+        if _is_apart(row, point):
+            _draw_apart(axes, point, unit, color=colour, marker=marker)
     return line
+
+
+def _draw_apart(axes: Axes, point: Point, unit: float, color: str, marker: str) -> None:
+    """Draw a point that no line leads to: an open mark, between the lowest and the highest seed."""
+    x, values = point.bytes / unit, point.quality.values
+    axes.plot([x, x], [min(values), max(values)], color=color, alpha=0.4, linewidth=1.5)
+    axes.plot([x], [point.quality.mean], color=color, marker=marker, fillstyle="none", markersize=6)
+
+
+def _is_apart(row: Configuration, point: Point) -> bool:
+    """Whether a point was measured over another number of images than those before the last round."""
+    return point.images != row.runs[0].drawn.before
+
+
+def _end(row: Configuration) -> float:
+    return row.curve[-1].quality.mean
+
+
+def _marker(index: int) -> str:
+    return MARKERS[index % len(MARKERS)]
 
 
 def _label(row: Configuration) -> str:

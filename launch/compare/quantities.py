@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fedphd.common.run import figures
 from fedphd.launch.compare.numbers import BYTES, COUNT, IMAGES, OPERATIONS, TIME, Units
 from fedphd.launch.compare.runs import Run
 from fedphd.launch.compare.standing import Standing
@@ -157,19 +158,16 @@ QUANTITIES = (
     ),
 )
 SHARES = (ROOT, ALL_HOPS, FORWARD_MACS, CLIENT_EPOCHS)  # which are told as shares of a reference run's
-BESIDE = ("_reference", "_floor", "_std")  # ends of the names of what belongs to a measure
 
 
 def further(runs: Sequence[Run]) -> list[Quantity]:
     """Make a quantity of each measure that only some evaluations have: ``kid``, or a user's own."""
-    names = dict.fromkeys(
-        name for run in runs for one in run.curve[-1:] for name in one.measures if _is_further(name, run)
-    )
-    return [Quantity(name, name, _scored(name), "Of the last evaluation, by its own name.") for name in names]
-
-
-def _is_further(name: str, run: Run) -> bool:
-    return name not in (run.measure, "is_mean") and not name.endswith(BESIDE)
+    names = dict.fromkeys(name for run in runs for one in run.curve[-1:] for name in figures.further(one.measures))
+    return [
+        Quantity(name, name, _scored(name), "Of the last evaluation, by its own name.")
+        for name in names
+        if name != "is_mean"  # has a column with a title of its own
+    ]
 
 
 def _scored(name: str) -> Callable[[Run], float | None]:

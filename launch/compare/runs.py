@@ -9,7 +9,8 @@ from fedphd.common.config import affects
 from fedphd.common.errors import SettingError
 from fedphd.common.run.events import Fail
 from fedphd.common.run.figures import one_line
-from fedphd.launch.compare.settings import UNSET, settings_of
+from fedphd.launch.compare.drawn import Drawn, with_images
+from fedphd.launch.compare.settings import UNSET, Settings, settings_of
 from fedphd.launch.compare.standing import Standing, standings
 from fedphd.launch.report.recorded_run import RecordedRun
 
@@ -48,14 +49,20 @@ class Run(BaseModel):
         every = standings(folder)
         measure = folder.evaluations[-1].quality if folder.evaluations else None
         rounds = {every[-1].round, *(line.round for line in folder.evaluations)}
-        return cls(
+        run = cls(
             name=name,
             seed=folder.setting("seed"),
             started=folder.history.first,
             measure=None if measure is None else measure[0],
-            settings=dict(settings_of(folder.config)),
+            settings={},
             standings=[one for one in every if one.round in rounds],
         )
+        return run.with_settings(settings_of(folder.config))
+
+    def with_settings(self, settings: Settings) -> "Run":
+        """Give it these settings, and its evaluations what follows from them."""
+        measured = with_images(self.standings, settings, self.measure)
+        return self.model_copy(update={"settings": dict(settings), "standings": measured})
 
     @property
     def final(self) -> Standing:
@@ -72,9 +79,19 @@ class Run(BaseModel):
         """Whether its clients talked to the root itself."""
         return self.settings.get("topology.edges") == "0"
 
+    @property
+    def drawn(self) -> Drawn:
+        """How many images its evaluations measure."""
+        return Drawn.of(self.settings)
+
     def scored(self, key: str) -> float | None:
         """Give what the latest evaluation tells; a star in `key` stands for the measure's name."""
         return self.curve[-1].measures.get(key.replace("*", str(self.measure))) if self.curve else None
+
+    def before_last(self) -> "Run | None":
+        """Keep the evaluations over as many images as those before the last round; None if there is none."""
+        early = [one for one in self.curve if one.images == self.drawn.before]
+        return self.model_copy(update={"standings": early}) if early else None
 
     def until(self, what: str, limit: int) -> "Run | None":
         """Cut it after the last evaluation with at most so much of ``client_epochs`` or ``image_passes``.

@@ -89,7 +89,7 @@ def read_saved(path: Path) -> list[Run]:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SettingError("RUN_FOLDER", path, f"{where}: {one_line(first['msg'])}; save these runs again") from None
-    return [run.model_copy(update={"settings": {**saved.shared, **run.settings}}) for run in saved.runs]
+    return [run.with_settings({**saved.shared, **run.settings}) for run in saved.runs]
 
 
 def _line(run: Run, common: set[str]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from fedphd.common.run.metrics import Metrics
 from fedphd.launch.report.recorded_run import RecordedRun
@@ -34,6 +34,8 @@ class Standing(BaseModel):
         Wall time so far, without evaluations.
     measures : dict[str, float]
         What its images scored; empty if they were not measured, and without those of single clients.
+    images : int or None
+        How many images these were; not saved, since it follows from the run's settings (launch/compare/drawn.py).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -50,6 +52,7 @@ class Standing(BaseModel):
     forward_macs: NonNegativeInt | None = None
     seconds: NonNegativeFloat
     measures: dict[str, float] = {}
+    images: NonNegativeInt | None = Field(None, exclude=True)
 
     @property
     def bytes(self) -> int:

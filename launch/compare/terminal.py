@@ -19,6 +19,8 @@ def show(comparison: Comparison, console: Console, cuts: Sequence[Cut] = ()) -> 
     _show(comparison, console)
     for one in cuts:
         console.print(Text(f"\n{one.title}", SUMMARY))
+        for note in one.notes:
+            console.print(Text(note, DETAIL), soft_wrap=True)
         _show(one.comparison, console)
 
 

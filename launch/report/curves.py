@@ -22,7 +22,11 @@ def quality_name(key: str) -> str:
 
 def other_images(run: RecordedRun) -> str:
     """Say which real images the reference score is of: those of the split that is not the reference."""
-    reference = run.setting("evaluation.reference", "train")
+    return images_beside(run.setting("evaluation.reference", "train"))
+
+
+def images_beside(reference: str) -> str:
+    """Say which real images are not those of the split `reference`."""
     return "real training images" if reference == "holdout" else "real held-out images"
 
 

@@ -13,6 +13,7 @@ from fedphd.common.errors import SettingError
 from fedphd.launch.compare.comparison import Comparison, compare
 from fedphd.launch.compare.numbers import BYTES, Spread, pick_unit
 from fedphd.launch.compare.page import render
+from fedphd.launch.compare.plain import plain
 from fedphd.launch.compare.plot import draw_plot
 from fedphd.launch.compare.settings import settings_of
 from fedphd.launch.compare.table import plus_minus
@@ -143,6 +144,16 @@ def test_real_images_have_one_value_for_each_seed(tmp_path: Path) -> None:
     write_run(tmp_path / "d", seed=0, change=real(6.0), method="moon")
     # Seeds 0 and 1: (6 + 8) / 2, however many runs have seed 0.
     assert cells(compare([tmp_path]))["real held-out images"]["fd_classifier ↓"] == "7.00 ± 1.41"
+
+
+def test_real_images_are_those_of_the_split_that_is_not_the_reference(tmp_path: Path, comparison: Comparison) -> None:
+    write_run(tmp_path / "a", evaluation__reference="holdout")
+    against_holdout = compare([tmp_path])
+    assert cells(against_holdout)["real training images"]["fd_classifier ↓"] == "6.12"
+    assert "real held-out images" not in cells(against_holdout)
+    assert "- real training images: How far all of these are from the reference" in render(against_holdout, "", None)
+    assert plain(against_holdout)["real_images_are"] == "real training images"
+    assert plain(comparison)["real_images_are"] == "real held-out images"
 
 
 def test_left_out_and_uneven_seeds_are_told(comparison: Comparison) -> None:

@@ -18,10 +18,10 @@ from fedphd.launch.compare.plain import plain
 
 @pytest.fixture(scope="module")
 def arms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Flat FedAvg makes 10 client epochs a round, 40 in all; FedPhD 20, so 80."""
+    """Flat FedAvg makes 10 client epochs a round, 40 in all; FedPhD 20, so 80. All evaluations are over 200 images."""
     folder = tmp_path_factory.mktemp("arms")
-    write_run(folder / "avg", edges=0)
-    write_run(folder / "phd", factor=0.9, method="fedphd")
+    write_run(folder / "avg", edges=0, evaluation__final_images=None)
+    write_run(folder / "phd", factor=0.9, method="fedphd", evaluation__final_images=None)
     return folder
 
 
@@ -56,17 +56,25 @@ def test_the_last_evaluation_within_the_budget_counts(arms: Path) -> None:
 
 
 def test_what_is_unknown_is_left_out(arms: Path, tmp_path: Path) -> None:
-    write_run(tmp_path / "old", method="moon", change=forget)
+    write_run(tmp_path / "old", method="moon", change=forget, evaluation__final_images=None)
     found = cut(compare([arms, tmp_path]), Budget.read("client_epochs", "equal"))
     assert [row.name for row in found.comparison.configurations] == ["fedavg", "fedphd"]
     [(name, why)] = found.comparison.left_out
     assert name.endswith("old") and why == "no evaluation of it is known to be within 40 client epochs"
     page = render(compare([arms, tmp_path]), "", None, [found])
     assert "## At 40 client epochs" in page and "Left out:" in page
-    with pytest.raises(SettingError, match=r"^--at-epochs=equal: no run tells its client epochs.*--at-images$"):
+    with pytest.raises(SettingError, match=r"^--at-epochs=equal: no run tells its client epochs; use --at-images"):
         cut(compare([tmp_path]), Budget.read("client_epochs", "equal"))
+    with pytest.raises(SettingError, match=r"^--at-epochs=90: no evaluation is known .* larger number.*--at-images"):
+        cut(compare([tmp_path]), Budget.read("client_epochs", "90"))
     # Image passes follow from the configuration.
     assert cut(compare([tmp_path]), Budget.read("image_passes", "equal")).limit == 12_000
+
+
+def test_who_asked_for_images_is_not_told_to_ask_for_them(tmp_path: Path) -> None:
+    write_run(tmp_path / "old", change=forget, training__epochs=None)
+    with pytest.raises(SettingError, match=r"^--at-images=equal: no run tells its image passes; leave the option out$"):
+        cut(compare([tmp_path]), Budget.read("image_passes", "equal"))
 
 
 def test_bad_budgets() -> None:

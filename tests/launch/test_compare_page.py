@@ -4,13 +4,15 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from compared_runs import write_run
+from matplotlib.axes import Axes
 
 from fedphd.common.errors import SettingError
 from fedphd.launch.compare.comparison import Comparison, compare
 from fedphd.launch.compare.page import END, START, render, write_page
-from fedphd.launch.compare.plot import draw_plot
+from fedphd.launch.compare.plot import draw_plot, how_to_read
 from fedphd.launch.report import drawing
 
 
@@ -113,13 +115,44 @@ def test_long_names_leave_room_for_the_plot(tmp_path: Path) -> None:
     assert figure.axes[0].get_position().width > 0.5
 
 
-def test_plot_of_like_bytes_is_linear_and_has_bands(comparison: Comparison) -> None:
-    with drawing.style():
-        figure = draw_plot(comparison)
-    assert figure is not None
-    (axes,) = figure.axes
+def test_plot_of_like_bytes_is_linear_and_has_bands(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", factor=0.5, seed=0, evaluation__final_images=None)
+    write_run(tmp_path / "b", factor=0.25, seed=1, evaluation__final_images=None)
+    write_run(tmp_path / "c", method="fedprox", evaluation__final_images=None)
+    axes = drawn(compare([tmp_path]))
     assert axes.get_xscale() == "linear"
     (band,) = axes.collections  # of the one configuration with two seeds
     extent = band.get_paths()[0].get_extents()
     # From the lower seed's last value to the higher one's first, in MB and quality.
     assert (extent.x1, extent.y0, extent.y1) == pytest.approx((70.4, 20, 200))
+    assert "Open marks" not in how_to_read(compare([tmp_path]))
+
+
+def test_no_line_leads_to_what_was_measured_over_other_images(comparison: Comparison) -> None:
+    """The last evaluation is over 1,000 images, those before over 200."""
+    axes = drawn(comparison)
+    curve = next(line for line in axes.lines if line.get_label() == "fedavg")
+    assert np.asarray(curve.get_xdata()) == pytest.approx([0, 35.2])
+    marks = [line for line in axes.lines if line.get_fillstyle() == "none"]
+    assert [np.ravel(line.get_xydata()) for line in marks] == [
+        pytest.approx([70.4, 30]),
+        pytest.approx([70.4, 32]),
+    ]
+    (band,) = axes.collections
+    assert band.get_paths()[0].get_extents().x1 == pytest.approx(35.2)
+    note = "Open marks, apart from the lines: evaluations over 1000 images, after the last round; those before are over"
+    assert f"{note} 200. Over more images a distance is lower for that alone." in render(comparison, "", "a.svg")
+
+
+def test_real_images_of_the_plot_are_those_that_are_not_the_reference(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", evaluation__reference="holdout")
+    labels = {line.get_label() for line in drawn(compare([tmp_path])).lines}
+    assert "real training images" in labels and "real held-out images" not in labels
+
+
+def drawn(comparison: Comparison) -> Axes:
+    with drawing.style():
+        figure = draw_plot(comparison)
+    assert figure is not None
+    (axes,) = figure.axes
+    return axes
