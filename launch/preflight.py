@@ -77,9 +77,8 @@ def check(config: Config) -> list[str]:
     SettingError
         If there is no such term of the objective, distance, measure, sampler or network, or an option does not fit it;
         if the images, those held out among them, cannot be read or are too few to measure with, do not fit the U-Net
-        or its autoencoder, or cannot be split as asked; if the autoencoder
-        cannot be loaded or its latents do not fit the U-Net; if the U-Net cannot be built or pruned so, or has no such
-        parts; if the device is not there.
+        or its autoencoder, or cannot be split as asked; if the autoencoder cannot be loaded or its latents do not fit
+        the U-Net; if the U-Net cannot be built or pruned so, or has no such parts; if the device is not there.
     """
     device = pick_device(config)
     _check_gpus(config.runtime)

@@ -107,8 +107,9 @@ def print_stats(config: Config, as_json: bool = False) -> None:
         console.print(table)
         console.print()
     for split, one in found.splits.items():
-        where = one.file or "nowhere: set evaluation.cache to a folder, where runs will find them"
-        console.print(f"{split} kept in {where}", style=DETAIL, markup=False, soft_wrap=True)
+        nowhere = "nowhere: set evaluation.cache to a folder, where runs will find them"
+        where = nowhere if one.file is None else f"in {one.file}"
+        console.print(f"{split} kept {where}", style=DETAIL, markup=False, soft_wrap=True)
 
 
 def _of(measuring: Measuring, split: Split, cache: Path | None) -> SplitStatistics:

@@ -151,7 +151,7 @@ def check_real(config: Config, fewest: int) -> None:
 
 
 def available(config: Config, split: Split) -> int:
-    """Count the images of a split that are measured; none, if the user's choice holds none out.
+    """Count the images of a split; none, if the user's choice holds none out.
 
     Raises
     ------
@@ -159,12 +159,11 @@ def available(config: Config, split: Split) -> int:
         If they cannot be read.
     """
     try:
-        found = len(load(config.data, split, config.seed))
+        return len(load(config.data, split, config.seed))
     except SettingError as error:
         if split == "train" or error.key != "data.holdout":
             raise
         return 0
-    return min(found, config.evaluation.real_images or found)
 
 
 def blocks(images: ImageSet, chosen: Indices) -> Iterator[Pixels]:

@@ -76,7 +76,7 @@ def test_a_measurement_that_fails_loses_no_training(
 ) -> None:
     """The last round is kept, measured by the resumed run, and told as it would have been."""
     (tmp_path / "picky.py").write_text(
-        "def few(clouds):\n    n = len(clouds.generated)\n    return {'few': n if n < 8 else float('nan')}\n"
+        "def few(clouds):\n    n = len(clouds.generated)\n    return {'few': float('nan') if n == 8 else n}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     quick = ["evaluation.images=5", "evaluation.classifier_epochs=1", "data.limit=40", "rounds=2", "checkpoint.every=9"]
