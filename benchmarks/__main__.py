@@ -1,4 +1,4 @@
-"""Run all benchmarks: `python -m benchmarks`."""
+"""Run the benchmarks that take minutes: `python -m benchmarks`. The others are started by their own names."""
 
 from benchmarks import aggregation, codecs, deployed_round, homogeneity, kept_optimizer
 

@@ -23,6 +23,8 @@ from fedphd.common.run.json_lines import read_lines
 FLAT = ["method=fedavg", "topology=flat"]
 EDGES = ["topology=edges", "topology.edges=2", "topology.edge_rounds=5"]
 A = "assignment.a=4"  # times the mean client's images, as FedPhD's authors for C = 0.2
+SMALL = ["pruning.ratio=0.4", "codec.access.up.zstd=3", "codec.backbone.up.zstd=3"]
+EDGES_1 = ["topology=edges", "topology.edges=2", "topology.edge_rounds=1"]
 E_5, E_1 = ["training.epochs=5"], ["training.epochs=1"]
 
 
@@ -46,7 +48,7 @@ ARMS = {
     "flat_pruned": Arm("A pruned at the start", [*FLAT, *E_5, "pruning=at_start"]),
     "flat_often": Arm("A with E = 1, five times the rounds", [*FLAT, *E_1]),
     "balanced": Arm("B with our balanced assignment", ["method=fedavg", *EDGES, *E_1, "assignment=balanced"]),
-    "plus": Arm("our combination, `method=fedphd_plus`", ["method=fedphd_plus"]),
+    "plus": Arm("two edges, E = 5, with our `method=fedphd_plus`", ["method=fedphd_plus", *EDGES_1, *E_5, *SMALL]),
 }
 
 COMMON = [
@@ -98,17 +100,18 @@ def finished(folder: Path) -> bool:
     return ledger.exists() and any(line.get("event") == "finish" for line in read_lines(ledger))
 
 
-def train(data: str, arm: str, seed: int, folder: Path, more: list[str]) -> str:
-    """Train one arm with one seed, in a process of its own; one thread, as clients compute."""
+def train(data: str, arm: str, seed: int, folder: Path, more: list[str]) -> bool:
+    """Train one arm with one seed, in a process of its own; say whether it came to its end."""
     run_dir = folder / f"{arm}_seed{seed}"
     if finished(run_dir):
-        return f"{run_dir}: finished before"
+        return True
     settings = [*SCALES[data].of(arm), f"seed={seed}", f"hydra.run.dir={run_dir}", *more]
     command = [sys.executable, "-c", "from fedphd.launch.cli import main; main()", *settings]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
-    return f"{run_dir}: {'done' if done.returncode == 0 else done.stderr.strip().splitlines()[-1:]}"
+    print(f"{run_dir}: {'done' if done.returncode == 0 else done.stderr.strip().splitlines()[-1:]}", flush=True)
+    return done.returncode == 0
 
 
 def main() -> None:
@@ -124,8 +127,7 @@ def main() -> None:
     todo = [(arm, seed) for seed in given.seeds for arm in given.arms]
     with ThreadPoolExecutor(given.jobs) as pool:
         runs = [pool.submit(train, given.data, arm, seed, given.folder, given.settings) for arm, seed in todo]
-        for run in runs:
-            print(run.result(), flush=True)
+    sys.exit(not all(run.result() for run in runs))
 
 
 if __name__ == "__main__":

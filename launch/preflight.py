@@ -32,6 +32,7 @@ from fedphd.server.evaluation.real import check_real
 from fedphd.server.recorder import check_outlets
 
 CPU_SPEED = 4e10  # MACs in a second on one core, as measured for our U-Nets (3 to 6 times 1e10)
+IN_IMAGES = 1000  # an a of FedPhD's above this was hardly meant in clients
 LONG = 10  # minutes
 
 
@@ -170,6 +171,25 @@ def _idle_parts(config: Config) -> list[str]:
             f"correction.images={correction.images} are fewer than topology.clients={clients}: of some clients' local "
             "models no image is drawn"
         )
+    return notes + _idle_assignment(config)
+
+
+def _idle_assignment(config: Config) -> list[str]:
+    """Tell of options of another assignment, which an experiment may have set, and of an a that counts in images."""
+    rule, given = ASSIGNMENTS.read(config.assignment), config.assignment.model_dump(exclude_unset=True)
+    notes = [
+        f"assignment.{option}={value} has no effect with assignment={rule.kind}"
+        for option, value in given.items()
+        if option not in rule.model_dump()
+    ]
+    seen = config.topology.clients * config.topology.edge_rounds  # mean clients at an edge in a root round, at most
+    for key, choice in (("assignment", rule), ("weighting.root", config.weighting.root)):
+        a = getattr(choice, "a", 0.0)
+        if getattr(choice, "unit", None) == "client" and a > max(10 * seen, IN_IMAGES):
+            notes.append(
+                f"{key}.a={a:g} counts in mean clients, and makes images count for nothing; for images set "
+                f"{key}.unit=image"
+            )
     return notes
 
 

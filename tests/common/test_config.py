@@ -134,9 +134,9 @@ def test_a_flat_topology_has_no_edges() -> None:
 
 
 def test_the_papers_constants() -> None:
-    """FedPhD's authors' code, with n_bar = 2500: a = 10000 for the draw, 40000 at the root, n_e before the client."""
+    """FedPhD's authors' code, with n_bar = 2500: 40000 at the root, n_e before the client."""
     phd = compose(["method=fedphd"])
-    assert (phd.assignment.a * 2500, phd.assignment.b, phd.assignment.count) == (10000.0, 0.0, "before")
+    assert (phd.assignment.b, phd.assignment.count) == (0.0, "before")
     assert (phd.weighting.root.a * 2500, phd.weighting.root.b) == (40000.0, 0.0)
     assert phd.assignment.unit == phd.weighting.root.unit == "client"
     assert phd.weighting.edge.kind == "samples"

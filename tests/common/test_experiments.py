@@ -21,6 +21,12 @@ def test_an_experiment_sets_what_it_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_it_is_measured_with_what_its_first_line_gives(name: str) -> None:
+    evaluation = composed(name).evaluation
+    assert evaluation.extractor != "inception" or getattr(evaluation, "inception_weights", None) is not None
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_its_first_lines_say_how_to_run_it_and_what_it_costs(name: str) -> None:
     package, run, cost = FILES[name].read_text().splitlines()[:3]
     assert package == "# @package _global_"
@@ -285,7 +291,7 @@ def test_all_sweeps_are_known() -> None:
     assert set(SWEPT) == set(SWEEPS)
 
 
-@pytest.mark.parametrize("name", set(SWEPT) - {"feddiffuse_table", "feddiffuse_epochs"})
+@pytest.mark.parametrize("name", sorted(set(SWEPT) - {"feddiffuse_table", "feddiffuse_epochs"}))
 def test_each_run_of_a_sweep_composes_and_is_another(name: str) -> None:
     key, many = SWEPT[name]
     found = cells(name)

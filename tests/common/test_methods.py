@@ -26,7 +26,7 @@ CHOICES: dict[str, dict[str, object]] = {
     "fedddpm_plus": {"correction.kind": "once"},
     "feddm_vanilla": {},
     "feddm_prox": {"objective.terms": {"proximal": 0.1}},
-    "feddm_quant": {"codec": "int8"},
+    "feddm_quant": {"codec": {"int8"}},
     "fedphd": {
         "objective.terms": {"group_sparsity": 1e-5},
         "assignment.kind": "homogeneity",
@@ -38,13 +38,13 @@ CHOICES: dict[str, dict[str, object]] = {
         "weighting.root.kind": "homogeneity",
         "pruning.kind": "at_start",
     },
+    "fedphd_plus": {"codec": {"int8", "int4"}, "assignment.kind": "balanced", "pruning.kind": "at_start"},
 }
 
 
 def choices(method: str, *overrides: str) -> dict[str, object]:
     config = compose([f"method={method}", *overrides])
     lanes = {lane.kind for hop in (config.codec.access, config.codec.backbone) for lane in (hop.down, hop.up)}
-    [codec] = lanes
     objective = config.objective
     return {
         "clients": config.topology.clients,
@@ -53,7 +53,7 @@ def choices(method: str, *overrides: str) -> dict[str, object]:
         "objective.terms": {term.kind: term.weight for term in objective.terms.values()},
         "objective.control_variates": objective.control_variates,
         "exchange.kind": config.exchange.kind,
-        "codec": codec,
+        "codec": lanes,
         "assignment.kind": config.assignment.kind,
         "weighting.root.kind": config.weighting.root.kind,
         "pruning.kind": config.pruning.kind,

@@ -21,6 +21,12 @@ def test_the_methods_as_they_are_have_nothing_to_tell() -> None:
         (["method=fedphd", "pruning=none"], "objective.terms.group_sparsity has no effect with pruning=none"),
         (["method=fedphd", "pruning=at_start"], "has no effect with pruning=at_start"),
         (["method=fedphd_os", "evaluation.clients=averaged"], "evaluation.clients=averaged has no effect"),
+        (
+            ["method=fedphd", "assignment=random", "+assignment.a=7"],
+            "assignment.a=7 has no effect with",
+        ),
+        (["method=fedphd", "assignment.a=10000"], "assignment.a=10000 counts in mean clients"),
+        (["method=fedphd", "weighting.root.a=5000"], "weighting.root.a=5000 counts in mean clients"),
         (["method=fedddpm", "correction.images=9"], "correction.images=9 are fewer than topology.clients=10"),
     ],
 )
