@@ -27,6 +27,8 @@ from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.wire.parts import PARTS, part_of
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
+from fedphd.server.evaluation.measures import fewest, find_measures
+from fedphd.server.evaluation.real import check_real
 from fedphd.server.recorder import check_outlets
 
 CPU_SPEED = 4e10  # MACs in a second on one core, as measured for our U-Nets (3 to 6 times 1e10)
@@ -74,10 +76,10 @@ def check(config: Config) -> list[str]:
     Raises
     ------
     SettingError
-        If there is no such term of the objective, distance, sampler or network, or an option does not fit it; if the
-        images cannot be read, do not fit the U-Net or its autoencoder, or cannot be split as asked; if the autoencoder
-        cannot be loaded or its latents do not fit the U-Net; if the U-Net cannot be built or pruned so, or has no such
-        parts; if the device is not there.
+        If there is no such term of the objective, distance, measure, sampler or network, or an option does not fit it;
+        if the images, those held out among them, cannot be read or are too few to measure with, do not fit the U-Net
+        or its autoencoder, or cannot be split as asked; if the autoencoder cannot be loaded or its latents do not fit
+        the U-Net; if the U-Net cannot be built or pruned so, or has no such parts; if the device is not there.
     """
     device = pick_device(config)
     _check_gpus(config.runtime)
@@ -109,8 +111,9 @@ def _check_data(config: Config) -> None:
         data.check_there()
         images = load(data, "train", config.seed)
         check_fits(images, config.model)
-    if config.evaluation.extractor is not None and config.evaluation.reference == "holdout":
-        load(holder_data(config, ROOT), "holdout", config.seed)
+    if config.evaluation.extractor is not None:
+        of_root = config.model_copy(update={"data": holder_data(config, ROOT)})
+        check_real(of_root, fewest(find_measures(config.evaluation.measures)))
     if splits:
         partition(images.labels, len(images.class_names), config.partition, len(clients), config.seed)
 

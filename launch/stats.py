@@ -15,9 +15,9 @@ from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import three_digits
 from fedphd.launch.watch.notices import DETAIL, SUMMARY
 from fedphd.server.evaluation import Evaluator, Measuring
+from fedphd.server.evaluation.real import SPLITS
 
 PIPE_WIDTH = 200  # columns, where there is no terminal
-SPLITS: tuple[Split, Split] = ("train", "holdout")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def stats(config: Config) -> Stats:
         settings = config.evaluation
         counts = sorted({settings.images_at(last=False), settings.images_at(last=True)})
         scores = {count: measuring.references(count) for count in counts}
-        splits = {split: _of(measuring, split, settings.cache) for split in SPLITS if measuring.real.there(split)}
+        splits = {split: _of(measuring, split, settings.cache) for split in SPLITS if measuring.there(split)}
     return Stats(measuring.extractor.metric, settings.reference, splits, scores)
 
 
@@ -107,7 +107,8 @@ def print_stats(config: Config, as_json: bool = False) -> None:
         console.print(table)
         console.print()
     for split, one in found.splits.items():
-        where = f"in {one.file}" if one.file else "nowhere: set evaluation.cache to a folder, where runs will find them"
+        nowhere = "nowhere: set evaluation.cache to a folder, where runs will find them"
+        where = nowhere if one.file is None else f"in {one.file}"
         console.print(f"{split} kept {where}", style=DETAIL, markup=False, soft_wrap=True)
 
 

@@ -25,7 +25,7 @@ from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.links import Reference
 from fedphd.common.wire.traffic import Traffic
-from fedphd.server.state import GlobalState
+from fedphd.server.state import GlobalState, RoundSummary
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ def save(state: GlobalState, folder: Path, keep: int) -> Path:
         "pruning": state.lineage.to_json(),
         "losses": state.losses,
         "corrected_at": state.corrected_at,
+        "latest": asdict(state.latest),
         "structures": {name: model.structure.tensors for name, model in models.items()},
     }
     files["state.json"] = json.dumps(facts).encode()
@@ -135,6 +136,7 @@ def _read(checkpoint: Path) -> GlobalState:
         lineage=Lineage.from_json(facts["pruning"]),
         losses=facts["losses"],
         corrected_at=facts["corrected_at"],
+        latest=RoundSummary(**facts["latest"]),
     )
 
 

@@ -10,7 +10,7 @@ from flwr.app import ArrayRecord, MetricRecord
 from fedphd.common.config import Config, TrackerConfig
 from fedphd.common.network.counting import count
 from fedphd.common.run.events import Checkpoint, Evaluate, Reuse
-from fedphd.common.run.json_lines import JsonLines
+from fedphd.common.run.json_lines import JsonLines, read_lines
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.run.metrics import Metrics
 from fedphd.common.run.run_folder import CHECKPOINTS, METRICS
@@ -60,7 +60,7 @@ class Recorder:
         self.metrics = JsonLines(run_dir / METRICS)
         self.trackers = Trackers(config.tracking, run_dir)
         self.evaluator = Evaluator(config, run_dir)
-        self._recorded = state.round if state.round else None  # of a resumed run: before it was interrupted
+        self._recorded = state.round if self._is_written(state.round) else None
         self._reused: set[str] = set()
         self._counts: dict[str, tuple[int, int]] = {}
         self._mark = time.perf_counter()
@@ -75,12 +75,23 @@ class Recorder:
         if self.state.round == self._recorded:
             return {}
         self._recorded = self.state.round
-        seconds = self._lap()
+        try:
+            line = self._write(self._lap())
+        except BaseException:
+            self._save()  # the training must not be lost with a measurement; a resumed run measures it
+            raise
+        self._checkpoint()
+        return line
+
+    def _is_written(self, round: int) -> bool:
+        """Whether an earlier start of the run wrote a round down; it may have ended while it measured."""
+        return any(line.get("round") == round for line in read_lines(self.metrics.path))
+
+    def _write(self, seconds: float) -> dict[str, object]:
         line = Metrics(**self._line(seconds) | self._evaluate()).line
         self._lap()
         self.metrics.write(**line)
         self.trackers.log(line)
-        self._checkpoint()
         return line
 
     def _lap(self) -> float:
@@ -138,6 +149,9 @@ class Recorder:
         last = self.state.round == self.config.rounds
         if self.state.round % self.config.checkpoint.every and not last:
             return
+        self._save()
+
+    def _save(self) -> None:
         checkpoint.save(self.state, self.run_dir / CHECKPOINTS, self.config.checkpoint.keep)
         self.ledger.write(Checkpoint(round=self.state.round))
 

@@ -35,7 +35,7 @@ class RoundSummary:
 
 @dataclass
 class GlobalState:
-    """The global model and how it came about; all of it but `latest` is in every checkpoint.
+    """The global model and how it came about; all of it is in every checkpoint.
 
     Attributes
     ----------

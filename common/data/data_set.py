@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, PositiveInt, ValidationInfo
 from fedphd.common.choices import Affects, Choice, Choices
 from fedphd.common.data.images import ImageSet, Split
 from fedphd.common.errors import SettingError
+from fedphd.common.paths import reachable
 
 T = TypeVar("T")
 # An option that says which images there are: a model is trained on them, and measured beside them.
@@ -104,5 +105,5 @@ def check_exists(key: str, path: Path) -> None:
     SettingError
         If it is not.
     """
-    if not path.exists():
+    if not reachable(path):
         raise SettingError(key, path, "no such file or folder; give the path of your images")

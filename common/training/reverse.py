@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fedphd.common.training.samplers import SamplerConfig
 
 Predict = Callable[[Tensor, Tensor], Tensor]  # from x_t (B, C, H, W) and t: what the network was trained to predict
+Generators = torch.Generator | list[torch.Generator]
 
 
 class ReverseProcess:
@@ -49,7 +50,7 @@ class ReverseProcess:
         """Make the one of a run; raises as the class does."""
         return cls(config.sampler, config.diffusion, latents=config.model.autoencoder is not None)
 
-    def sample(self, unet: UNet, noise: Tensor, generator: torch.Generator) -> Tensor:
+    def sample(self, unet: UNet, noise: Tensor, generator: Generators) -> Tensor:
         """Turn noise into images.
 
         Parameters
@@ -58,8 +59,9 @@ class ReverseProcess:
             Runs in evaluation mode, and is returned to the mode it was in.
         noise : Tensor
             x_T, standard normal, shape (B, C, H, W), on the U-Net's device.
-        generator : torch.Generator
-            Source of the sampler's own noise, if it has any; on the CPU the same noise comes for every device.
+        generator : torch.Generator or list[torch.Generator]
+            Source of the sampler's own noise, if it has any: one for all images, or one for each. On the CPU the same
+            noise comes for every device.
 
         Returns
         -------
@@ -82,14 +84,15 @@ class ReverseProcess:
             If a step fails, or what comes out is not finite.
         """
         try:
-            drawn = self._walk(lambda x_t, _t: torch.zeros_like(x_t), torch.zeros(1, 1, 2, 2), torch.Generator())
+            generators = [torch.Generator(), torch.Generator()]
+            drawn = self._walk(lambda x_t, _t: torch.zeros_like(x_t), torch.zeros(2, 1, 2, 2), generators)
         except Exception as error:  # of any scheduler
             raise SettingError("sampler", self._name, f"cannot draw ({error}); use other steps or options") from error
         if not drawn.isfinite().all():
             raise SettingError("sampler", self._name, "draws what is not a finite number; use other steps or options")
 
     @torch.no_grad()
-    def _walk(self, predict: Predict, noise: Tensor, generator: torch.Generator) -> Tensor:
+    def _walk(self, predict: Predict, noise: Tensor, generator: Generators) -> Tensor:
         scheduler = self._scheduler()  # a new one: some remember the steps that they made
         seeded = {"generator": generator} if "generator" in signature(scheduler.step).parameters else {}
         x_t: Tensor = noise * scheduler.init_noise_sigma

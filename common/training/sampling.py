@@ -33,9 +33,8 @@ class Sampler:
     reverse : ReverseProcess
         From noise to images.
     seed : int
-        The run's seed. An image's noise depends on it, on the stream and on the image's place in it
-        alone, not on how many are drawn nor on the batches; the sampler's own noise (of DDPM, or of DDIM with eta
-        above 0) depends on the batches too.
+        The run's seed. An image's noise, that of the sampler's steps too, depends on it, on the stream and on the
+        image's place in it alone, not on how many are drawn nor on the batches.
     batch_size : int
         Images that are drawn together.
     device : torch.device
@@ -115,8 +114,9 @@ class Sampler:
         for start in range(places.start, places.stop, self.batch_size):
             size = min(self.batch_size, places.stop - start)
             epsilon = torch.from_numpy(noise.standard_normal((size, *shape), np.float32)).to(self.device)
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, *stream, "sampler", start))
-            yield start - places.start, self.reverse.sample(unet, epsilon, generator)
+            seeds = (derive_seed(self.seed, *stream, "sampler", place) for place in range(start, start + size))
+            generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+            yield start - places.start, self.reverse.sample(unet, epsilon, generators)
 
 
 def _to_bytes(images: Tensor) -> Pixels:

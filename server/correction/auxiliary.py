@@ -135,7 +135,7 @@ class AuxiliarySet:
                 yield Chunk(client, first, min(size, share - first))
 
     def _draw(self, chunk: Chunk, unet: UNet) -> Images:
-        """Draw a chunk at once, so that even the sampler's own noise follows from its place."""
+        """Draw a chunk at once, so that each image comes out the same to the last bit, whenever it is drawn."""
         sampler = replace(self._sampler, batch_size=chunk.count)
         draw: Callable[..., Images] = sampler.draw if self.config.model.autoencoder is None else sampler.draw_latents
         images = draw(unet, chunk.count, first=chunk.first, stream=("auxiliary", chunk.client))

@@ -1,6 +1,7 @@
 """The Fréchet distance between two sets of features, each seen as a Gaussian."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,13 @@ class Gaussian:
 
     mean: Array
     covariance: Array
+
+    @cached_property
+    def root(self) -> Array:
+        """C^1/2, shape (d, d), taken once: a reference is measured against many times."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        found: Array = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+        return found
 
 
 def fit_gaussian(features: Array, counts: Indices | None = None) -> Gaussian:
@@ -53,8 +61,6 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
         Not negative.
     """
     offset = a.mean - b.mean
-    values, vectors = np.linalg.eigh(a.covariance)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    overlap = np.sqrt(np.linalg.eigvalsh(root @ b.covariance @ root).clip(0)).sum()
+    overlap = np.sqrt(np.linalg.eigvalsh(a.root @ b.covariance @ a.root).clip(0)).sum()
     distance = offset @ offset + np.trace(a.covariance) + np.trace(b.covariance) - 2 * overlap
     return max(float(distance), 0.0)  # rounding leaves about -1e-12 where the two are equal

@@ -6,8 +6,8 @@ from fedphd.common.data.images import Pixels, Split
 from fedphd.common.errors import SettingError
 from fedphd.server.evaluation.extractor import Extractor
 from fedphd.server.evaluation.frechet import Array, fit_gaussian, frechet_distance
-from fedphd.server.evaluation.measures import Clouds, find_measures, take
-from fedphd.server.evaluation.real import RealImages
+from fedphd.server.evaluation.measures import Clouds, check_counts, fewest, find_measures, take
+from fedphd.server.evaluation.real import RealImages, available, check_real
 from fedphd.server.evaluation.statistics import Statistics
 from fedphd.server.evaluation.workbench import Workbench
 
@@ -27,14 +27,18 @@ class Measuring:
     Raises
     ------
     SettingError
-        If a measure cannot be imported, or something that the extractor needs is missing.
+        If a measure cannot be imported, there are too few images for one, or something that the extractor needs is
+        missing.
     """
 
     def __init__(self, extractor: Extractor, bench: Workbench) -> None:
         self.extractor = extractor
+        self.config = bench.config
         self.settings = bench.config.evaluation
         self.seed = bench.config.seed
         self.measures = find_measures(self.settings.measures)
+        self.fewest = fewest(self.measures)
+        self._check_counts()
         self.features = extractor.build(bench)
         self.real = RealImages(bench, extractor.metric, self.features)
 
@@ -56,25 +60,36 @@ class Measuring:
         -------
         dict[str, float]
             ``<metric>_reference``: all images of the split that is not `evaluation.reference`, which a perfect model
-            would come about as near as, with as many images; likewise for each of `evaluation.measures`. Not without
-            held-out images. ``<metric>_floor`` and ``<metric>_floor_std``: what as many images as are generated score
-            that are drawn from the reference itself, as mean and standard deviation over draws.
+            would come about as near as, with as many images; likewise for each of `evaluation.measures`. Not where
+            this split has fewer images than a measure needs, as without held-out images. ``<metric>_floor`` and
+            ``<metric>_floor_std``: what as many images as are generated score that are drawn from the reference
+            itself, as mean and standard deviation over draws.
         """
         mean, std = self._floor(images)
         metric = self.extractor.metric
         return self._of_other_split | {f"{metric}_floor": mean, f"{metric}_floor_std": std}
 
+    def _check_counts(self) -> None:
+        settings = self.settings
+        last = settings.images_at(last=True)
+        check_counts(self.measures, {"evaluation.images": settings.images, "evaluation.final_images": last})
+        if settings.real_images is not None and settings.real_images < self.fewest:
+            advice = f"too few to measure with; use at least {self.fewest}, or null for all"
+            raise SettingError("evaluation.real_images", settings.real_images, advice)
+
+    def there(self, split: Split) -> bool:
+        """Say whether a split has images enough to measure: by the user's choice none may be held out."""
+        return available(self.config, split) >= self.fewest
+
     @cached_property
     def _reference(self) -> Statistics:
-        split = self.settings.reference
-        if not self.real.there(split):
-            raise SettingError("evaluation.reference", split, "too few images are held out (data.holdout); use train")
-        return self.real.kept(split).statistics
+        check_real(self.config, self.fewest)
+        return self.real.kept(self.settings.reference).statistics
 
     @cached_property
     def _of_other_split(self) -> dict[str, float]:
         split = OTHER[self.settings.reference]
-        if not self.real.there(split):
+        if not self.there(split):
             return {}
         other = self.real.kept(split).statistics
         found = {self.extractor.metric: frechet_distance(self._reference.gaussian, other.gaussian)}

@@ -3,20 +3,23 @@
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from fedphd.common.config import Config
 from fedphd.common.data import Split, load
-from fedphd.common.data.images import ImageSet, Indices
+from fedphd.common.data.images import ImageSet, Indices, Pixels
 from fedphd.common.errors import SettingError
 from fedphd.common.training.seeding import numpy_rng
 from fedphd.server.evaluation.features import Features
 from fedphd.server.evaluation.statistics import MOST_KEPT, Statistics, read_statistics
 from fedphd.server.evaluation.workbench import Workbench
 
-BLOCK = 5_000  # images that are decoded at once to be hashed
+BLOCK = 1_000  # images that are decoded at once: 200 MB of 256x256 in colour
+SPLITS: tuple[Split, Split] = ("train", "holdout")
 PROBE = 16  # images by which an extractor is told from another
 LAYOUT = 1  # of the cached files
 
@@ -32,7 +35,7 @@ class Kept:
     statistics : Statistics
         What is kept of the features.
     file : Path or None
-        Where; None: it could not be written.
+        Where; None: the cache could not be read or written.
     made : bool
         Whether they were computed now, and not found there.
     """
@@ -65,15 +68,6 @@ class RealImages:
         self.features = features
         self._kept: dict[Split, Kept] = {}
 
-    def there(self, split: Split) -> bool:
-        """Say whether a split has images enough for statistics: by the user's choice none may be held out."""
-        try:
-            return split == "train" or len(load(self.config.data, split, self.config.seed)) > 1
-        except SettingError as error:
-            if error.key != "data.holdout":
-                raise
-            return False
-
     @property
     def reused(self) -> dict[Split, Kept]:
         """What was found in the cache so far."""
@@ -97,11 +91,18 @@ class RealImages:
         order = numpy_rng(self.config.seed, "evaluation", "real").permutation(len(images))
         chosen = np.sort(order[: self.config.evaluation.real_images])
         file = self._file(split, images, chosen)
-        found = read_statistics(file)
+        try:
+            found = read_statistics(file)
+        except OSError as error:
+            self._excuse(error, file, "read")
+            return Kept(self._made(images, chosen), None, made=True)
         if found is not None:
             return Kept(found, file, made=False)
-        made = Statistics.of(self.features.features(images.images(chosen)))
+        made = self._made(images, chosen)
         return Kept(made, self._save(made, file), made=True)
+
+    def _made(self, images: ImageSet, chosen: Indices) -> Statistics:
+        return Statistics.of(np.concatenate([self.features.features(block) for block in blocks(images, chosen)]))
 
     def _file(self, split: Split, images: ImageSet, chosen: Indices) -> Path:
         cache = self.config.evaluation.cache
@@ -115,16 +116,64 @@ class RealImages:
         try:
             made.save(file)
         except OSError as error:
-            if self.config.evaluation.cache is None:
-                raise
-            log.warning("evaluation.cache=%s cannot be written (%s): its statistics are not kept", file.parent, error)
+            self._excuse(error, file, "written")
             return None
         return file
+
+    def _excuse(self, error: OSError, file: Path, what: str) -> None:
+        """Warn that the cache cannot be used: it saves time, and no run may end for it."""
+        if self.config.evaluation.cache is None:
+            raise error
+        log.warning("evaluation.cache=%s cannot be %s (%s): the statistics are not kept", file.parent, what, error)
+
+
+def check_real(config: Config, fewest: int) -> None:
+    """Find out before a run whether its real images can be measured with; of the other split too, which is measured.
+
+    Parameters
+    ----------
+    config : Config
+        The run's configuration; `data` is what the root evaluates with.
+    fewest : int
+        Images that are needed.
+
+    Raises
+    ------
+    SettingError
+        If a split cannot be read, or that of `evaluation.reference` has too few images.
+    """
+    counts = {split: available(config, split) for split in SPLITS}
+    split = config.evaluation.reference
+    if counts[split] < fewest:
+        how = "hold out more (data.holdout), or use train" if split == "holdout" else "use more"
+        advice = f"has {counts[split]} images, and {fewest} are needed to measure with; {how}"
+        raise SettingError("evaluation.reference", split, advice)
+
+
+def available(config: Config, split: Split) -> int:
+    """Count the images of a split; none, if the user's choice holds none out.
+
+    Raises
+    ------
+    SettingError
+        If they cannot be read.
+    """
+    try:
+        return len(load(config.data, split, config.seed))
+    except SettingError as error:
+        if split == "train" or error.key != "data.holdout":
+            raise
+        return 0
+
+
+def blocks(images: ImageSet, chosen: Indices) -> Iterator[Pixels]:
+    """Decode the chosen images, in their order, some at a time: all of them may not fit into memory."""
+    return (images.images(chosen[start : start + BLOCK]) for start in range(0, len(chosen), BLOCK))
 
 
 def content_hash(images: ImageSet, chosen: Indices) -> str:
     """Hash the pixels of the chosen images, in their order, wherever they were read from."""
     found = hashlib.sha256(json.dumps(images.shape).encode())
-    for start in range(0, len(chosen), BLOCK):
-        found.update(images.images(chosen[start : start + BLOCK]).tobytes())
+    for block in blocks(images, chosen):
+        found.update(block.tobytes())
     return found.hexdigest()

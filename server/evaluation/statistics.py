@@ -87,14 +87,20 @@ class Statistics:
 
 
 def read_statistics(file: Path) -> Statistics | None:
-    """Read what `Statistics.save` wrote; None if there is no such file, or, with a warning, if it is damaged."""
-    if not file.exists():
-        return None
+    """Read what `Statistics.save` wrote; None if there is no such file, or, with a warning, if it is damaged.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
     try:
         with np.load(file, allow_pickle=False) as archive:
             gaussian = Gaussian(archive["mean"], archive["covariance"])
             found = Statistics(gaussian, archive["features"], int(archive["images"]))
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
         log.warning("%s is damaged (%s) and is made again", file, " ".join(str(error).split()))
         return None
     return found

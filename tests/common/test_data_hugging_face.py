@@ -20,7 +20,8 @@ def cache(tmp_path, monkeypatch):
 
 
 def hub(path, **options):
-    return DATA_SETS.read({"kind": "hugging_face", "name": str(path), "size": 8, **options})
+    held_out = {} if "holdout_split" in options else {"holdout": 0}
+    return DATA_SETS.read({"kind": "hugging_face", "name": str(path), "size": 8, **held_out, **options})
 
 
 def pictures(count, *, grey=False):
@@ -154,6 +155,11 @@ def test_what_is_known_before_anything_is_read(saved, tmp_path, monkeypatch):
         composed()
     with pytest.raises(SettingError, match=r"^data.holdout_split=train: is what is trained on"):
         composed("data.name=some/set", "data.holdout_split=train")
+    with pytest.raises(SettingError, match=r"^data.holdout=0.2: has no effect with data.holdout_split=test; "):
+        composed("data.name=some/set", "data.holdout=0.2")
+    with pytest.raises(SettingError, match=r"^data.holdout=null: .* give the share to hold out; 0 for none"):
+        composed("data.name=some/set", "data.holdout_split=null")
+    assert composed("data.name=some/set", "data.holdout_split=null", "data.holdout=0.2").holdout == 0.2
     with pytest.raises(SettingError, match=r"^data.revision=v1: a folder has no revisions"):
         composed(f"data.name={saved[0]}", "data.revision=v1")
     with pytest.raises(SettingError, match=r"^data.name=.*/nowhere: no such file or folder"):

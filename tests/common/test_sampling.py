@@ -56,17 +56,27 @@ def test_the_stream_is_that_of_its_name() -> None:
     sampler = Sampler(reverse, 7, 2, CPU)
     for stream in (("evaluation",), ("auxiliary", 3)):
         noise = torch.from_numpy(numpy_rng(7, *stream, "noise").standard_normal((5, 1, 8, 8), np.float32))
-        parts = []
-        for start in (0, 2, 4):
-            generator = torch.Generator().manual_seed(derive_seed(7, *stream, "sampler", start))
-            parts.append(reverse.sample(unet, noise[start : start + 2], generator))
+        seeds = [derive_seed(7, *stream, "sampler", place) for place in range(5)]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        parts = [reverse.sample(unet, noise[n : n + 2], generators[n : n + 2]) for n in (0, 2, 4)]
         expected = ((torch.cat(parts) + 1) * 127.5).round().numpy()
         np.testing.assert_array_equal(sampler.draw(unet, 5, stream=stream), expected)
     np.testing.assert_array_equal(sampler.draw(unet, 5), sampler.draw(unet, 5, stream=("evaluation",)))
 
 
-def test_an_image_depends_on_its_place_alone() -> None:
-    unet, reverse = tiny_unet(), two_steps()
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("sampler.steps=2",),
+        ("sampler.steps=2", "sampler.eta=1.0"),
+        ("sampler=ddpm", "sampler.steps=5"),
+        ("sampler=dpm_solver", "sampler.steps=4", "sampler.sde=true"),
+        ("sampler=scheduler", "sampler.name=EulerAncestralDiscreteScheduler", "sampler.steps=5"),
+    ],
+)
+def test_an_image_depends_on_its_place_alone(overrides: tuple[str, ...]) -> None:
+    """Not on the batches nor on how many are drawn, the noise of the sampler's steps neither."""
+    unet, reverse = tiny_unet(), ReverseProcess.of(small_config(*overrides))
     seven = Sampler(reverse, 0, 7, CPU).draw(unet, 7).astype(int)
     three = Sampler(reverse, 0, 2, CPU).draw(unet, 3).astype(int)
     assert len(np.unique(seven.reshape(7, -1), axis=0)) == 7

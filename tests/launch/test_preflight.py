@@ -1,6 +1,10 @@
 """What the command tells before it starts: settings that are possible, and do nothing."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from fedphd.common.config import compose
 from fedphd.common.errors import SettingError
@@ -43,3 +47,29 @@ def test_a_sampler_and_a_distance_that_cannot_work_are_found_before_the_start() 
         check(compose(["sampler=scheduler", "sampler.name=Euler"]))
     with pytest.raises(SettingError, match=r"^objective\.loss=.*: cannot be taken of each image"):
         check(compose(["diffusion.min_snr=5", "objective.loss=torch.nn.functional:cosine_similarity"]))
+
+
+def test_held_out_images_that_are_missing_are_found_before_the_start(tmp_path: Path) -> None:
+    """Each evaluation with an extractor reads them, also to tell what real images score."""
+    folder = tmp_path / "church_outdoor_train"
+    folder.mkdir()
+    for number in range(40):
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(folder / f"{number}.png")
+    colour = ["model.unet.in_channels=3", "model.unet.out_channels=3"]
+    churches = ["data=lsun_church", f"data.root={tmp_path}", "data.size=8", "partition=iid", *colour]
+    with pytest.raises(SettingError, match=r"^data\.root=.*: must hold church_outdoor_val_lmdb"):
+        check(compose(churches))
+    assert check(compose([*churches, "evaluation=grid"])) == []
+
+
+def test_too_few_real_images_are_found_before_the_start(tmp_path: Path) -> None:
+    """Where the user holds none out, there is nothing to tell, unless they are the reference."""
+    np.savez(tmp_path / "a.npz", train_x=np.zeros((60, 8, 8), np.uint8), train_y=np.arange(60) % 10)
+    data = ["data=npz", f"data.path={tmp_path / 'a.npz'}", "partition=iid"]
+    assert check(compose([*data, "data.holdout=0"])) == []
+    holdout = [*data, "evaluation.reference=holdout"]
+    with pytest.raises(SettingError, match=r"^evaluation\.reference=holdout: has 0 images"):
+        check(compose([*holdout, "data.holdout=0"]))
+    with pytest.raises(SettingError, match=r"^evaluation\.reference=holdout: has 3 images, and 4 are needed"):
+        check(compose([*holdout, "data.holdout=0.05", "evaluation.measures=[precision_recall]"]))
+    assert check(compose([*holdout, "data.holdout=0.05"])) == []

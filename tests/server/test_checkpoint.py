@@ -16,7 +16,7 @@ from fedphd.common.network.structure import Structure
 from fedphd.common.wire.links import Reference
 from fedphd.common.wire.traffic import LANES, Traffic
 from fedphd.server import checkpoint
-from fedphd.server.state import GlobalState
+from fedphd.server.state import GlobalState, RoundSummary
 
 STRUCTURE = Structure((("conv.weight", (2, 1, 3, 3)), ("conv.bias", (2,)), ("scale", ())))
 PART = Structure(STRUCTURE.tensors[:2])  # what travels need not be the whole network
@@ -45,7 +45,7 @@ def assert_same(a: GlobalState, b: GlobalState) -> None:
     assert hashes(a) == hashes(b)
     assert (a.reference and a.reference.round) == (b.reference and b.reference.round)
     assert (a.lineage, a.losses, a.corrected_at) == (b.lineage, b.losses, b.corrected_at)
-    assert a.counted == b.counted
+    assert (a.counted, a.latest) == (b.counted, b.latest)
 
 
 def saved(folder: Path, *rounds: int, keep: int = 10) -> list[Path]:
@@ -65,6 +65,7 @@ FULL = {
     "lineage": Lineage(Pruning(0.25, "0123456789abcdef", (("conv_in", True, (1, 3)), ("down_blocks.0", False, ())))),
     "losses": [0.5, None, 0.25],
     "corrected_at": 3,
+    "latest": RoundSummary(0.25, 3, 120, 8, 480),
 }
 
 

@@ -178,8 +178,20 @@ def test_the_reference_can_be_what_is_held_out(tmp_path):
 
 def test_a_reference_that_is_not_there(tmp_path):
     nothing = [*archive(tmp_path, holdout=False), "data.holdout=0", "evaluation.reference=holdout"]
-    with pytest.raises(SettingError, match=r"^evaluation\.reference=holdout: .*use train"):
+    with pytest.raises(SettingError, match=r"^evaluation\.reference=holdout: has 0 images, .*use train"):
         Evaluator(compose(QUICK + nothing), tmp_path).references(0)
+
+
+def test_a_reference_score_needs_images_enough_for_each_measure(tmp_path):
+    """Too few held-out images for one end no run: the other split only tells what real images score."""
+    floor = ["fd_classifier_floor", "fd_classifier_floor_std"]
+    three = [*QUICK, *archive(tmp_path, holdout=False), "data.holdout=0.1"]
+    for measures, further in (
+        ("kid", ["fd_classifier_reference", "kd_classifier_reference"]),
+        ("precision_recall", []),
+    ):
+        config = compose([*three, f"evaluation.measures=[{measures}]"])
+        assert list(Evaluator(config, tmp_path).references(0)) == [*further, *floor]
 
 
 def test_further_measures_stand_beside_the_main_one(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedphd.common.errors import SettingError
-from fedphd.server.evaluation.measures import Clouds, find_measures, take
+from fedphd.server.evaluation.measures import Clouds, check_counts, fewest, find_measures, take
 from fedphd.server.evaluation.measures.kernel import kernel_distance, squared_mmd
 from fedphd.server.evaluation.measures.neighbours import BLOCK, precision_recall, share_within
 
@@ -110,14 +110,11 @@ def test_both_sides_have_as_many() -> None:
     assert found["recall_x"] * 40 == pytest.approx(round(found["recall_x"] * 40))
 
 
-def test_too_few_for_neighbours() -> None:
-    with pytest.raises(SettingError, match=r"precision_recall: needs more than 3 .* not 3; raise evaluation\.images"):
-        precision_recall(Clouds(cluster(0), cluster(0, 3), "x", 0))
-
-
 OWN = """
 def spread(clouds):
     return {f"spread_{clouds.over}": clouds.generated.std() / clouds.real.std()}
+
+spread.fewest = 9
 
 def again(clouds):
     return {"spread_x": 1.0}
@@ -159,6 +156,18 @@ def test_a_measure_of_the_users_own(own: str) -> None:
 def test_what_a_measure_must_return(own: str, function: str, advice: str) -> None:
     with pytest.raises(SettingError, match=rf"^evaluation\.measures={own}:{function}: {advice}"):
         take(find_measures([f"{own}:spread", f"{own}:{function}"]), Clouds(cluster(0), cluster(0), "x", 0))
+
+
+def test_images_enough_for_each_measure(own: str) -> None:
+    """A function of the user's own may say how many it needs."""
+    found = find_measures(["kid", "precision_recall", f"{own}:spread", f"{own}:again"])
+    assert [one.fewest for one in found.values()] == [2, 4, 9, 2]
+    assert (fewest(found), fewest({})) == (9, 2)
+    check_counts(found, {"evaluation.images": 9})
+    with pytest.raises(
+        SettingError, match=rf"^evaluation\.images=8: too few for evaluation.measures={own}:spread; .* 9$"
+    ):
+        check_counts(found, {"evaluation.images": 8})
 
 
 def test_an_unknown_measure_is_told_the_known_ones() -> None:

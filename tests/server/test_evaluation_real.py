@@ -1,14 +1,17 @@
 """Statistics of real images: the floor, and where they are kept."""
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fedphd.common.config import Config, compose
-from fedphd.server.evaluation import Evaluator
+from fedphd.server.evaluation import Evaluator, Features, Workbench, real
 from fedphd.server.evaluation.frechet import fit_gaussian, frechet_distance
+from fedphd.server.evaluation.real import RealImages
 from fedphd.server.evaluation.statistics import DRAWS, MOST_KEPT, Statistics, read_statistics
 
 RNG = np.random.default_rng(0)
@@ -111,6 +114,63 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureF
     assert files(tmp_path)[0].read_bytes() == whole
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warning.startswith(f"{files(tmp_path)[0]} is damaged") and "\n" not in warning
+
+
+def test_a_cache_that_cannot_be_read_ends_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one in another user's home, of which one may not even ask whether a file is there."""
+    config = cached(tmp_path)
+    references = Evaluator(config, tmp_path / "run").references(0)
+    stat = Path.stat
+
+    def closed(path: Path, *_more: object, **options: bool) -> os.stat_result:
+        if path.parent == tmp_path / "cache":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(np, "load", closed)
+    monkeypatch.setattr(Path, "stat", closed)
+    assert Evaluator(config, tmp_path / "run").references(0) == references
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 2  # one for each split
+    for warning in warnings:
+        assert warning.startswith(f"evaluation.cache={tmp_path / 'cache'} cannot be read (") and "\n" not in warning
+
+
+def test_real_images_are_decoded_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them may not fit into memory; the statistics are the same."""
+    config = compose([*QUICK, "evaluation.extractor='builtins:abs'"])
+    asked = []
+
+    class Pixels(Features):
+        def features(self, images: np.ndarray) -> np.ndarray:
+            asked.append(len(images))
+            return images.reshape(len(images), -1).astype(float)
+
+    def statistics() -> Statistics:
+        bench = Workbench(config, torch.device("cpu"), tmp_path / str(len(asked)))
+        return RealImages(bench, "fd_pixels", Pixels()).kept("train").statistics
+
+    whole = statistics()
+    monkeypatch.setattr(real, "BLOCK", 25)
+    parts = statistics()
+    assert asked == [60, 25, 25, 10]
+    np.testing.assert_array_equal(parts.features, whole.features)
+    np.testing.assert_array_equal(parts.gaussian.covariance, whole.gaussian.covariance)
+
+
+def test_the_floor_takes_one_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Inception's 2,048 features each takes seconds."""
+    taken, eigh = [], np.linalg.eigh
+
+    def counted(matrix: np.ndarray) -> object:
+        taken.append(matrix.shape)
+        return eigh(matrix)
+
+    monkeypatch.setattr(np.linalg, "eigh", counted)
+    Statistics.of(RNG.normal(size=(40, 5))).floor(30, seed=0)
+    assert taken == [(5, 5)]
 
 
 def test_a_cache_that_cannot_be_written_ends_no_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

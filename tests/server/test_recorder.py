@@ -8,6 +8,7 @@ import pytest
 from flwr.app import ArrayRecord
 from helpers import events, packed, small_config
 
+from fedphd.common.errors import SettingError
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import pack
 from fedphd.common.run.json_lines import read_lines
@@ -27,10 +28,10 @@ QUICK = ["sampler.steps=1", "evaluation.grid_images=4"]
 class Site:
     """A recorder, and the clients' drawings that it asks for."""
 
-    def __init__(self, folder: Path, *overrides: str, committed: int = 0) -> None:
+    def __init__(self, folder: Path, *overrides: str, state: GlobalState | None = None) -> None:
         self.config = small_config(*QUICK, *overrides)
         self.folder, self.ledger = folder, Ledger(folder / "ledger.jsonl")
-        self.state = GlobalState(committed, START)
+        self.state = state or GlobalState(0, START)
         self.asked: list[tuple[int, int]] = []
         schedule = PruningSchedule(self.config, self.ledger)
         self.recorder = Recorder(self.config, self.state, schedule, self.ledger, folder, self.drawings)
@@ -60,10 +61,40 @@ def test_each_round_is_written_down_once(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_does_not_repeat_the_round_that_it_goes_on_from(tmp_path: Path) -> None:
-    site = Site(tmp_path, committed=1)
+    before = Site(tmp_path)
+    before.recorder.record()
+    before.commit()
+    site = Site(tmp_path, state=checkpoint.load(tmp_path / "checkpoints"))
     assert site.recorder.record() == {}
     assert site.commit()["round"] == 2
-    assert [line["round"] for line in site.lines] == [2]
+    assert [line["round"] for line in site.lines] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("exchange", ["full", "udec"])
+def test_a_measurement_that_fails_loses_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: str
+) -> None:
+    """The last round is kept, measured by the resumed run, and told as it would have been."""
+    (tmp_path / "picky.py").write_text(
+        "def few(clouds):\n    n = len(clouds.generated)\n    return {'few': float('nan') if n == 8 else n}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    quick = ["evaluation.images=5", "evaluation.classifier_epochs=1", "data.limit=40", "rounds=2", "checkpoint.every=9"]
+    measured = ["evaluation=fd_classifier", *quick, f"exchange={exchange}", "evaluation.measures=['picky:few']"]
+    site = Site(tmp_path, *measured, "evaluation.final_images=8")
+    site.recorder.record()
+    site.commit()
+    site.state.latest = RoundSummary(0.25, 3, 120, 8, 480)
+    with pytest.raises(SettingError, match="few=nan"):
+        site.commit()
+    assert [line["round"] for line in site.lines] == [0, 1]
+    assert [event["round"] for event in events(site.ledger, "checkpoint")] == [0, 2]
+
+    again = Site(tmp_path, *measured, "evaluation.final_images=6", state=checkpoint.load(tmp_path / "checkpoints"))
+    line = again.recorder.record()
+    assert (line["round"], line["few"], line["loss"], line["image_passes"]) == (2, 6, 0.25, 480)
+    assert [line["round"] for line in again.lines] == [0, 1, 2]
+    assert again.recorder.record() == {}
 
 
 def test_a_line_tells_what_crossed_each_hop(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """FedDiffuse's partitions to the image, as its authors' code draws them (NIID-Bench's draws, Li et al. 2022).
 
 They come from NumPy's legacy generator, whose numbers no release of NumPy changes, with one seed for all runs, on the
-labels in the data set's order. So a run's `seed` has no part in them. Where their draw would come to no partition (all
-of a class's shares fall to clients that are full), ours draws again.
+labels in the data set's order. So a run's `seed` has no part in them; but with `data.limit`, or where a random
+`data.holdout` is held out, it draws before which images there are to be split. Where their draw would come to no
+partition (all of a class's shares fall to clients that are full), ours draws again.
 """
 
 from typing import Literal

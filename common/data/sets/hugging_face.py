@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
 from fedphd.common.data.data_set import DATA_SETS, WhichImages, check_exists, given
 from fedphd.common.data.held_out import HeldOutShare
@@ -35,7 +35,9 @@ class HuggingFace(HeldOutShare):
     subset, revision : str or None
         The hub's configuration, and its branch, tag or commit.
     train_split, holdout_split : str
-        The splits. Without the second, a share `holdout` of the first is held out.
+        The splits.
+    holdout : float or None
+        Without the second split, the share of the first that is held out.
     image : str
         The column of images.
     label : str or None
@@ -53,13 +55,14 @@ class HuggingFace(HeldOutShare):
     revision: WhichImages[str | None] = None
     train_split: WhichImages[str] = "train"
     holdout_split: WhichImages[str | None] = None
+    holdout: WhichImages[Annotated[float, Field(ge=0, lt=1)] | None] = None  # type: ignore[assignment]
     image: WhichImages[str] = "image"
     label: WhichImages[str | None] = "label"
     channels: WhichImages[Literal[1, 3]] = 3
     size: WhichImages[PositiveInt] = 64
 
     def check(self, config: Config) -> None:  # noqa: ARG002
-        """Check that the splits differ, and that a folder has no revision.
+        """Check that the splits differ, that one thing says what is held out, and that a folder has no revision.
 
         Raises
         ------
@@ -69,6 +72,13 @@ class HuggingFace(HeldOutShare):
         if self.holdout_split == self.train_split:
             advice = "is what is trained on; give another split, or null to hold out a share"
             raise SettingError("data.holdout_split", self.holdout_split, advice)
+        if self.holdout is not None and self.holdout_split is not None:
+            advice = f"has no effect with data.holdout_split={self.holdout_split}; set one of them to null"
+            raise SettingError("data.holdout", self.holdout, advice)
+        if self.holdout is None and self.holdout_split is None:
+            raise SettingError(
+                "data.holdout", None, "without data.holdout_split give the share to hold out; 0 for none"
+            )
         if self._is_folder and self.revision is not None:
             raise SettingError("data.revision", self.revision, "a folder has no revisions; use null")
 

@@ -50,7 +50,8 @@ class SamplerConfig(Choice):
         -------
         SchedulerMixin
             One of diffusers, or an object with the same `timesteps`, `init_noise_sigma`, `scale_model_input` and
-            `step`. Noise of its own it draws from the `generator` that its `step` takes.
+            `step`. Noise of its own it draws from the `generator` that its `step` takes: a list with one for each
+            image, as diffusers' `randn_tensor` does.
 
         Raises
         ------

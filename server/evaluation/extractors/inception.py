@@ -15,7 +15,7 @@ from torch import Tensor
 from fedphd.common.choices import Affects
 from fedphd.common.data.images import Pixels
 from fedphd.common.errors import SettingError
-from fedphd.common.paths import UserPath
+from fedphd.common.paths import UserPath, reachable
 from fedphd.server.evaluation.extractor import EXTRACTORS, Extractor
 from fedphd.server.evaluation.features import Features, in_batches
 from fedphd.server.evaluation.frechet import Array
@@ -81,7 +81,7 @@ class InceptionFeatures(Features):
     """
 
     def __init__(self, weights: Path, batch_size: int, device: torch.device) -> None:
-        if weights.name != FILE_NAME or not weights.is_file():
+        if weights.name != FILE_NAME or not (reachable(weights) and weights.is_file()):
             raise SettingError(KEY, weights, f"no such file, or another name; give the path of {FILE_NAME}")
         self.weights = weights
         self.batch_size = batch_size
