@@ -145,14 +145,19 @@ class Keeper:
         """c_k as c counts it; zeros at first. All edge rounds of a root round start from the same one.
 
         A change that was reported later was lost on its way. It counts as never made, as its model does, so that c
-        stays the mean of the c_k (ours; the paper loses nothing).
+        stays the mean of the c_k (ours; the paper loses nothing). Only c_k after the counted round will do: where it
+        is lost or damaged, c_k is 0, and what c has of it stays in c, since nobody else knows it.
         """
         if not self.counted:
             return PackedModel.zeros(structure)
         store = StateStore(self.folder / "control", [self.counted])
-        found = newest_model(store, self.edge_round, structure, self._network)
+        found = newest_model(store, self.counted, structure, self._network, since=self.counted - 1)
         if found is None:
-            log.warning("the control variates of before edge round %d are lost; c_k is 0 from now on", self.counted)
+            log.warning(
+                "the control variates of after edge round %d are lost or damaged; c_k is 0 from now on, and since c "
+                "keeps what it had of them, it is no longer the mean of the c_k",
+                self.counted - 1,
+            )
         return found or PackedModel.zeros(structure)
 
     def report_control(self, c_k: PackedModel, new: PackedModel, reports: Parts) -> CodedModel:

@@ -19,7 +19,7 @@ from fedphd.common.run.hop_log import HopLog
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec import Codec
 from fedphd.common.wire.codec.coded import CodedModel, code
-from fedphd.common.wire.links import Downlink, rounding_seed, standalone
+from fedphd.common.wire.links import Downlink, lossless, rounding_seed, standalone
 from fedphd.common.wire.messages import EdgeRound, EdgeUpdate, Errand, Fetch, Roster, RoundOrder
 from fedphd.common.wire.parts import restrict
 from fedphd.common.wire.records import MessageError
@@ -205,9 +205,9 @@ class EdgeAggregator:
         return self._update(order, work, model, EXACT)
 
     def _final(self, order: RoundOrder, work: Work, keeper: EdgeKeeper, received: PackedModel) -> EdgeUpdate:
-        """Report to the root."""
+        """Report to the root; the changes of control variates exactly, since rounding errors would add up in c."""
         model = keeper.report(work.model, received)
-        return self._update(order, work, model, standalone(self.config.backbone.up))
+        return self._update(order, work, model, lossless(self.config.backbone.up))
 
     def _update(self, order: RoundOrder, work: Work, model: CodedModel, codec: Codec) -> EdgeUpdate:
         control = None if work.control is None else code(work.control, codec)

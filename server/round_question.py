@@ -61,9 +61,8 @@ class RoundQuestion(Question[EdgeUpdate, Decoded[EdgeUpdate]]):
             raise MessageError(f"has {len(message.rounds)} edge rounds, not {config.topology.edge_rounds}")
         if len(message.q) != len(registry.classes):
             raise MessageError(f"has label fractions of {len(message.q)} classes, not {len(registry.classes)}")
-        if message.control is not None and not config.objective.control_variates:
-            raise MessageError("unasked change of control variates")
         self._check_rounds(message)
+        self._check_control(message)
         model = decode_upload(message.model, self.site.downlink.sent, config.backbone.up)
         control = None if message.control is None else decode_control(message.control, len(registry.profiles))
         return Decoded(message, model, control)
@@ -85,6 +84,16 @@ class RoundQuestion(Question[EdgeUpdate, Decoded[EdgeUpdate]]):
     def forget(self, peer: str) -> None:
         """Send the edge the whole network the next time."""
         self.site.downlink.forget(peer)
+
+    def _check_control(self, update: EdgeUpdate) -> None:
+        """Refuse a change of control variates that is missing or unasked.
+
+        Whose change is in c, the root notes by the clients that an edge names: c must have got it.
+        """
+        final = self.orders[update.edge].final or []
+        asked = any(set(one.clients) & set(last) for one, last in zip(update.rounds, final, strict=False))
+        if (update.control is not None) != asked:
+            raise MessageError(f"{'no' if asked else 'unasked'} change of control variates")
 
     def _check_rounds(self, update: EdgeUpdate) -> None:
         """Refuse clients that were not planned for their edge, and images that they do not have."""

@@ -1,13 +1,15 @@
 """The group lasso over channels: a penalty that makes whole channels small, before the weakest are pruned."""
 
-from functools import lru_cache
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from fedphd.client.objective.term import TERMS, Step, Term
 from fedphd.common.network.channel_groups import ChannelGroups, channel_groups
+
+_known: WeakKeyDictionary[nn.Module, tuple[ChannelGroups, Tensor]] = WeakKeyDictionary()  # keeps no network alive
 
 
 @TERMS.register("group_lasso")
@@ -34,12 +36,17 @@ def group_lasso_penalty(unet: nn.Module) -> Tensor:
     unet = getattr(unet, "_orig_mod", unet)  # of a compiled one
     groups, roots = _groups(unet)
     norms = groups.squares(dict(unet.named_parameters())).clamp_min(1e-20).sqrt()  # where 0, the gradient is 0
-    return (roots.to(norms.device) * norms).sum()
+    return (roots * norms).sum()
 
 
-@lru_cache(maxsize=1)
 def _groups(unet: nn.Module) -> tuple[ChannelGroups, Tensor]:
-    """Find the groups and sqrt(p_c), once for a network that is trained again and again."""
-    groups = channel_groups(unet)
-    with torch.no_grad():
-        return groups, groups.sizes(dict(unet.named_parameters())).sqrt().cpu()
+    """Find the groups and sqrt(p_c), on the network's device: once, however often it is trained there."""
+    device = next(unet.parameters()).device
+    if unet not in _known:
+        groups = channel_groups(unet).to(device)
+        with torch.no_grad():
+            _known[unet] = groups, groups.sizes(dict(unet.named_parameters())).sqrt()
+    groups, roots = _known[unet]
+    if roots.device != device:
+        _known[unet] = groups.to(device), roots.to(device)
+    return _known[unet]

@@ -82,7 +82,7 @@ class AtStart(Pruned):
 
 @PRUNINGS.register("sparse_then_prune")
 class SparseThenPrune(Pruned):
-    """Some root rounds with the group-norm penalty, then the pruning (FedPhD)."""
+    """Some root rounds with the terms that count in sparse rounds only, then the pruning (FedPhD)."""
 
     sparse: ClassVar[bool] = True
     sparse_rounds: PositiveInt

@@ -43,7 +43,9 @@ def kept_model(state: State, structure: Structure) -> PackedModel:
     )
 
 
-def newest_model(store: StateStore, round: int, structure: Structure, network: Network) -> PackedModel | None:
+def newest_model(
+    store: StateStore, round: int, structure: Structure, network: Network, since: int = 0
+) -> PackedModel | None:
     """Find the newest model that `round` may start from, pruned like the network; None if there is none.
 
     Parameters
@@ -54,8 +56,12 @@ def newest_model(store: StateStore, round: int, structure: Structure, network: N
         Of the model's tensors.
     network : Network
         The whole network as it is now.
+    since : int, optional
+        Models after rounds before this one will not do.
     """
     for state in store.restore(round):
+        if state.round < since:
+            return None
         tensors = state.tensors
         if state.structure != network.structure:
             tensors = network.lineage.prune(tensors, state.structure, network.model)

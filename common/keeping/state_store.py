@@ -9,6 +9,7 @@ speed. So its edge round starts from a state of the same edge, whose edge rounds
 *earlier root round*, in which all edges were done.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,8 @@ from safetensors.torch import load_file, save
 
 from fedphd.common.config import CheckpointConfig
 from fedphd.common.keeping.private_files import write_private
+
+log = logging.getLogger(__name__)
 
 TORN_AFTER = 3600.0  # seconds after which nobody can still be writing a draft
 
@@ -63,12 +66,11 @@ class StateStore:
     def restore(self, round: int) -> Iterator[State]:
         """Yield the states that `round` may start from, the newest first.
 
-        One that cannot be read is passed over: the caller starts from the one before, or anew.
+        One that cannot be read is passed over, with a warning: the caller starts from the one before, or anew.
         """
         for file in reversed(self._files()):
-            if self._is_before(file, round):
-                with suppress(SafetensorError, OSError):
-                    yield State(_round(file), load_file(file), file.name.split(".")[2])
+            if self._is_before(file, round) and (tensors := _read(file)) is not None:
+                yield State(_round(file), tensors, file.name.split(".")[2])
 
     def save(self, round: int, state: Mapping[str, torch.Tensor], structure: str) -> None:
         """Write the state after `round`, atomically, and forget the ones that nobody can ask for again."""
@@ -112,6 +114,18 @@ def restarts(checkpoint: CheckpointConfig, root_round: int) -> list[int]:
     newest = (root_round - 1) // checkpoint.every
     kept = range(max(newest - checkpoint.keep + 1, 0), newest + 1)
     return [*(number * checkpoint.every + 1 for number in kept), root_round]
+
+
+def _read(file: Path) -> dict[str, torch.Tensor] | None:
+    """Read a state; None if it is damaged, or another process has just removed it."""
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(file)
+        return tensors
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, OSError) as error:
+        log.warning("%s is damaged (%s); going on without it", file, error)
+        return None
 
 
 def _round(file: Path) -> int:

@@ -1,7 +1,7 @@
 """Which weights a pruning removes together: channel by channel, over all layers that a channel runs through."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch_pruning as tp
@@ -34,10 +34,9 @@ class Slices:
     at: Tensor
     channels: Tensor
 
-    def squares(self, weight: Tensor) -> Tensor:
-        """Sum the squares in each slice, shape (n,)."""
-        others = [dimension for dimension in range(weight.ndim) if dimension != self.dimension]
-        return weight.square().sum(others)[self.at.to(weight.device)]
+    def to(self, device: torch.device) -> "Slices":
+        """Give the same with its indices on a device."""
+        return replace(self, at=self.at.to(device), channels=self.channels.to(device))
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,19 @@ class ChannelGroups:
     count: int
     slices: tuple[Slices, ...]
 
+    def to(self, device: torch.device) -> "ChannelGroups":
+        """Give the same with its indices on a device: that of the weights, before they are summed."""
+        return replace(self, slices=tuple(one.to(device) for one in self.slices))
+
     def squares(self, weights: Mapping[str, Tensor]) -> Tensor:
         """Sum the squares in each group, shape (count,): by this, a pruning ranks the channels of a layer."""
         total = next(iter(weights.values())).new_zeros(self.count)
+        sums: dict[tuple[str, int], Tensor] = {}  # a tensor that several groups cut the same way is read once
         for one in self.slices:
-            total = total.index_add(0, one.channels.to(total.device), one.squares(weights[one.weight]))
+            cut = one.weight, one.dimension
+            if cut not in sums:
+                sums[cut] = _squares(weights[one.weight], one.dimension)
+            total = total.index_add(0, one.channels, sums[cut][one.at])
         return total
 
     def sizes(self, weights: Mapping[str, Tensor]) -> Tensor:
@@ -90,6 +97,11 @@ def channel_groups(unet: UNet) -> ChannelGroups:
             slices += _slices(group, count, names)
             count += len(group[0].idxs)
     return ChannelGroups(count, tuple(slices))
+
+
+def _squares(weight: Tensor, dimension: int) -> Tensor:
+    """Sum the squares at each index of a dimension."""
+    return weight.square().sum([other for other in range(weight.ndim) if other != dimension])
 
 
 def _slices(group: tp.Group, first: int, names: Mapping[nn.Module, str]) -> Iterator[Slices]:

@@ -226,6 +226,11 @@ def decode_control(coded: CodedModel, members: int = 1) -> PackedModel:
     return change
 
 
+def lossless(codec: Codec) -> Codec:
+    """Give the codec for what must come as it is, since nothing feeds back what rounding takes: float32."""
+    return codec.like("float32", of="weights", rounding="nearest", error_feedback=False)
+
+
 def standalone(codec: Codec) -> Codec:
     """Give the codec for what is no successor of a model that was sent: weights of at least 8 bits, to the nearest."""
     return codec.like(codec.weights_as, of="weights", rounding="nearest", error_feedback=False)

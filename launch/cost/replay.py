@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from fedphd.common.config import Config
 from fedphd.common.wire.codec import Codec
 from fedphd.common.wire.contacts import Contacts
-from fedphd.common.wire.links import codec_down, standalone
+from fedphd.common.wire.links import codec_down, lossless, standalone
 from fedphd.common.wire.parts import PARTS, Parts
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic
 from fedphd.launch.cost.sizes import Sizes, message
@@ -103,7 +103,7 @@ class Replay:
                 lanes["access_down"] += down
                 lanes["access_up"] += up
         for edge in self.registry.nodes:
-            changes = [sizes.of(self.shared, standalone(backbone.up))] if any(final[edge] for final in finals) else []
+            changes = [sizes.of(self.shared, lossless(backbone.up))] if any(final[edge] for final in finals) else []
             lanes["backbone_up"] += message(sizes.of(self.shared, backbone.up), *changes)
         return self._crossed(lanes)
 

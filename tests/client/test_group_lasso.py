@@ -1,9 +1,13 @@
 """The group lasso over channels."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from helpers import small_config
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fedphd.client.objective.group_lasso import group_lasso_penalty
 from fedphd.client.objective.group_sparsity import group_norm_penalty
@@ -72,3 +76,38 @@ def test_a_channel_that_is_nothing_stays_so() -> None:
 def test_a_compiled_network_has_the_same_penalty() -> None:
     unet = build_unet(MODEL, 0)
     assert torch.equal(group_lasso_penalty(torch.compile(unet)), group_lasso_penalty(unet))
+
+
+def test_it_keeps_no_network_alive() -> None:
+    """After a pruning the dense network goes."""
+    unet = build_unet(MODEL, 0)
+    group_lasso_penalty(unet)
+    gone = weakref.ref(unet)
+    del unet
+    gc.collect()
+    assert gone() is None
+
+
+class Copies(TorchDispatchMode):
+    """Counts what is copied from device to device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.count += func is torch.ops.aten._to_copy.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_indices_are_copied_to_the_networks_device_once() -> None:
+    """`meta` stands for a GPU: a device without numbers, to which things are copied all the same."""
+    unet = build_unet(MODEL, 0)
+    group_lasso_penalty(unet)
+    unet.to("meta")
+    counts = []
+    for _ in range(2):
+        with Copies() as copies:
+            assert group_lasso_penalty(unet).device.type == "meta"
+        counts.append(copies.count)
+    assert counts[0] > 0 and counts[1] == 0

@@ -247,17 +247,17 @@ def report_control(one: Keeper, add: float, parts: Parts = PARTS) -> CodedModel:
 
 
 def test_control_variates_start_from_the_root_round_before(tmp_path: Path) -> None:
-    def at(edge_round: int, edge: str = "edge-0") -> Keeper:
-        return keeper(tmp_path, SCAFFOLD, whole(1.0, 2.0, 3.0), edge_round, edge, counted=edge_round // 2 * 2)
+    def at(edge_round: int, counted: int, edge: str = "edge-0") -> Keeper:
+        return keeper(tmp_path, SCAFFOLD, whole(1.0, 2.0, 3.0), edge_round, edge, counted)
 
-    assert numbers(at(0).control(STRUCTURE)) == [0.0] * 3
-    assert numbers(report_control(at(0), 2.0)) == [2.0] * 3
-    assert numbers(at(1).control(STRUCTURE)) == [0.0] * 3  # the same root round, also at this edge
-    assert numbers(report_control(at(1), 3.0)) == [3.0] * 3
+    assert numbers(at(0, 0).control(STRUCTURE)) == [0.0] * 3
+    assert numbers(report_control(at(0, 0), 2.0)) == [2.0] * 3
+    assert numbers(at(1, 0).control(STRUCTURE)) == [0.0] * 3  # the same root round, also at this edge
+    assert numbers(report_control(at(1, 0), 3.0)) == [3.0] * 3
     for edge in ("edge-0", "edge-1"):
-        assert numbers(at(2, edge).control(STRUCTURE)) == [3.0] * 3
-    assert numbers(report_control(at(2), 0.5)) == [0.5] * 3
-    assert numbers(at(4).control(STRUCTURE)) == [3.5] * 3
+        assert numbers(at(2, 2, edge).control(STRUCTURE)) == [3.0] * 3
+    assert numbers(report_control(at(2, 2), 0.5)) == [0.5] * 3
+    assert numbers(at(4, 3).control(STRUCTURE)) == [3.5] * 3
 
 
 def test_control_variates_of_parts_that_are_not_reported_stay(tmp_path: Path) -> None:
@@ -296,4 +296,21 @@ def test_who_lost_its_control_variates_starts_anew_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert numbers(keeper(tmp_path, SCAFFOLD, whole(1.0, 2.0, 3.0), 2, counted=2).control(STRUCTURE)) == [0.0] * 3
-    assert "control variates of before edge round 2 are lost" in caplog.text
+    assert "control variates of after edge round 1 are lost or damaged" in caplog.text
+    assert "it is no longer the mean of the c_k" in caplog.text
+
+
+def test_damaged_control_variates_are_not_replaced_by_older_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those are not what c counts."""
+    for edge_round in (1, 3):
+        counted = edge_round - 1
+        report_control(keeper(tmp_path, SCAFFOLD, whole(1.0, 2.0, 3.0), edge_round, counted=counted), 2.0)
+    later = keeper(tmp_path, SCAFFOLD, whole(1.0, 2.0, 3.0), 4, counted=4)
+    assert (numbers(later.control(STRUCTURE)), caplog.text) == ([4.0] * 3, "")
+    [newest] = (tmp_path / "control").glob("00000003.*")
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert numbers(later.control(STRUCTURE)) == [0.0] * 3
+    assert f"{newest} is damaged" in caplog.text
+    assert "control variates of after edge round 3 are lost or damaged" in caplog.text

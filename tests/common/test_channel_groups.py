@@ -5,6 +5,7 @@ import torch
 import torch_pruning as tp
 from helpers import small_config
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fedphd.common.config import ModelConfig
 from fedphd.common.errors import SettingError
@@ -14,6 +15,18 @@ from fedphd.common.network.pruning import last_convolution, prune, working_copy
 
 MODEL = small_config().model
 CONVNEXT = small_config("model=feddiffuse_fmnist").model
+
+
+class Sums(TorchDispatchMode):
+    """Counts sums over dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.count += func is torch.ops.aten.sum.dim_IntList
+        return func(*args, **(kwargs or {}))
 
 
 def weights(unet: nn.Module) -> dict[str, Tensor]:
@@ -52,6 +65,17 @@ def test_sizes_count_each_slice_once() -> None:
     numbers = sum(weight.numel() * (1 if name in once else 2) for name, weight in layers.items())
     assert sizes.sum() == numbers
     assert sizes.min() > 0
+
+
+def test_each_tensor_is_summed_once_for_each_dimension() -> None:
+    """... though several groups share it, as where a skip connection joins what comes from below."""
+    unet = build_unet(MODEL, 3)
+    groups = channel_groups(unet)
+    cuts = {(one.weight, one.dimension) for one in groups.slices}
+    assert len(cuts) < len(groups.slices)
+    with Sums() as sums:
+        groups.squares(weights(unet))
+    assert sums.count == len(cuts)
 
 
 def test_a_network_that_cannot_be_pruned() -> None:

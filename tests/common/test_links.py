@@ -13,7 +13,7 @@ from fedphd.common.config import EXACT
 from fedphd.common.network.packing import PackedModel, Vector
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.codec import CODECS, Codec, CodecError
-from fedphd.common.wire.links import Downlink, Download, Reference, decode_upload, standalone, upload
+from fedphd.common.wire.links import Downlink, Download, Reference, decode_upload, lossless, standalone, upload
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 
 # One matrix and one bias in each part: the matrices are rounded by int8 and int4.
@@ -276,6 +276,13 @@ def test_a_hostile_change_is_refused_when_it_is_decoded() -> None:
     coded = replace(exact(packed(3e38)), change=True)
     with pytest.raises(CodecError, match="not finite"):
         decode_upload(coded, received, codec("float32", "change"))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "int4"])
+def test_what_must_come_as_it_is_goes_as_float32(kind: str) -> None:
+    rounded = codec(kind, "change", error_feedback=True).model_copy(update={"zstd": 3, "rounding": "stochastic"})
+    way = lossless(rounded)
+    assert (way.kind, way.of, way.rounding, way.error_feedback, way.zstd) == ("float32", "weights", "nearest", False, 3)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [(kind, kind) for kind in KINDS] + [("int4", "int8")])

@@ -118,13 +118,14 @@ def test_edges_that_ask_in_any_order_find_the_same(
         lambda data: data[:8] + b"[" * (len(data) - 8),
     ],
 )
-def test_a_damaged_state_is_passed_over(tmp_path: Path, damage: object) -> None:
+def test_a_damaged_state_is_passed_over(tmp_path: Path, damage: object, caplog: pytest.LogCaptureFixture) -> None:
     for edge_round in (3, 4, 5):
         save(tmp_path, edge_round, 0, source="edge-0")
     file = tmp_path / "00000004.edge-0.s.safetensors"
     file.write_bytes(damage(file.read_bytes()))
     assert candidates(tmp_path, 6, 0, "edge-0") == [5, 3]
     assert candidates(tmp_path, 5, 0, "edge-0") == [3]
+    assert caplog.text.count(f"{file} is damaged (") == 2
 
 
 def test_files_of_others_are_no_states(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from flwr.app import RecordDict
 from helpers import SHARED, Crowd, Reply, download, events, exact, packed, three_parts
@@ -108,6 +109,16 @@ def test_c_is_of_what_travels(ledger: Ledger) -> None:
         edge.run_round(two(SCAFFOLD, "exchange=udec").grid(), content), three_parts([0], [1], [2]), "udec"
     )
     assert control(update) == [6.0]
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "int8", "int4"])
+def test_the_sum_is_exact_whatever_codec_the_backbone_has(ledger: Ledger, kind: str) -> None:
+    crowd, ways = two(SCAFFOLD), [f"codec.backbone.up.kind={kind}", "codec.backbone.up.of=change"]
+    crowd.adds = [0.1, 1e-4]
+    sums = np.float32(np.float64(np.float32(0.1)) + np.float64(np.float32(1e-4)))
+    update = run(ledger, crowd, *ways, rounds=[BOTH], final=[BOTH])
+    assert (update.model.kind, update.control and update.control.kind) == (kind, "float32")
+    assert control(update) == [float(sums)] * 2
 
 
 # --- what does not count ----------------------------------------------------------------------------

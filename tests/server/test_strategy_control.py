@@ -130,6 +130,32 @@ def test_an_edge_that_does_not_count_moves_c_by_nothing(
     assert reason in str(events(run.ledger, "refuse")[0]["reason"])
 
 
+@pytest.mark.parametrize(
+    ("final", "change", "reason"),
+    [
+        (True, False, "no change of control variates"),
+        (False, True, "unasked change of control variates"),
+        (False, False, None),
+    ],
+)
+def test_c_got_the_change_of_whoever_is_noted_as_counted(
+    tmp_path: Path, final: bool, change: bool, reason: str | None
+) -> None:
+    """Edge 1 says that its clients counted in their last edge round, or that it lost them there."""
+
+    def forge(update: EdgeUpdate) -> RecordDict:
+        first, last = update.rounds
+        rounds = [first, last if final else replace(last, clients=[], samples=0, loss=None)]
+        return replace(update, rounds=rounds, control=update.control if change else None).write()
+
+    run = Run(tmp_path, HOMES, SCAFFOLD, "topology.edge_rounds=2", forge=forge)
+    run.rounds(1)
+    assert [event["reason"] for event in events(run.ledger, "refuse")] == ([] if reason is None else [reason])
+    assert len(events(run.ledger, "commit")[0]["edges"]) == (2 if reason is None else 1)  # type: ignore[arg-type]
+    assert control(run) == [1.25, 1.25]
+    assert run.state.counted == {"client-0": 2, "client-1": 2}
+
+
 def test_changes_of_clients_that_did_not_count_are_not_summed(tmp_path: Path) -> None:
     def refuse(update: ClientUpdate, task: TrainOrder) -> RecordDict:
         raise OSError("no disk")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import RecordDict
-from helpers import download, small_config
+from helpers import download, events, small_config
 from small_root import HOMES, Run, crowd
 
 from fedphd.client.keeping import Keeper
@@ -97,6 +97,7 @@ def start(folder: Path, name: str, seed: int, clients_too: bool, *overrides: str
 def check(run: Run, scenario: Scenario) -> None:
     assert run.state.control is not None
     np.testing.assert_allclose(run.state.control.vector, scenario.mean(run).vector, rtol=0, atol=2e-5)
+    assert not events(run.ledger, "refuse")
 
 
 @pytest.mark.parametrize("clients_too", [True, False], ids=["clients and an edge", "an edge, clients with two homes"])
@@ -109,10 +110,15 @@ def test_c_stays_the_mean_whatever_is_lost(tmp_path: Path, seed: int, clients_to
     assert scenario.lost
 
 
-def test_coded_changes_count_from_what_was_counted(tmp_path: Path) -> None:
-    """8 bits on the way from the clients; c and the edges' sums are exact here."""
-    run, scenario = start(tmp_path, "run", 2, True, "codec.access.up.kind=int8")
-    run.rounds(4)
+@pytest.mark.parametrize(
+    ("ways", "clients_too"),
+    [("codec.access.up.kind=int8", True), ("codec=int4", False)],
+    ids=["access", "both hops"],
+)
+def test_coded_changes_count_from_what_was_counted(tmp_path: Path, ways: str, clients_too: bool) -> None:
+    """8 bits on the way from the clients; the edges' sums are exact, whatever codec the backbone has."""
+    run, scenario = start(tmp_path, "run", 0, clients_too, ways)
+    run.rounds(5)
     check(run, scenario)
     assert scenario.lost
 

@@ -43,7 +43,7 @@ class RoundOrder:
     assignment : list[list[str]]
         For each edge round the ids of the clients that train at this edge.
     sparse : bool
-        Whether the clients add the sparsity penalty.
+        Whether terms of the objective count that are for sparse rounds only.
     lineage : Lineage
         How the network came to its structure, for those who keep states of the one before.
     control : CodedModel or None
@@ -121,7 +121,7 @@ class TrainOrder:
     root_round, edge_round : int
         The edge round counts from 0 over the whole run.
     sparse : bool
-        Whether the client adds the sparsity penalty.
+        As in `RoundOrder`.
     reports : tuple[str, ...]
         The parts that the client reports.
     lineage : Lineage
