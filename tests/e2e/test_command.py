@@ -18,7 +18,7 @@ def fedphd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("arguments", "key_and_value", "advice"),
     [
-        (["method=nope"], "method=nope", "fedphd, fedphd_os, fedprox"),
+        (["method=nope"], "method=nope", "fedphd, fedphd_os, fedphd_plus, fedprox"),
         (["exchange=null"], "exchange=null", "one of its choices by name"),
         (["rounds=-3"], "rounds=-3", "greater than 0"),
         (["topology.edges=11"], "topology.edges=11", "at most topology.clients=10"),
