@@ -49,8 +49,8 @@ def partitions(draw):
             ),
         )
     )
-    # The published draw asks that the smallest share of all images is `min_samples` of them, before it rounds: of as many
-    # images as clients, that has no solution.
+    # The published draw asks that the smallest share of all images is `min_samples` of them, before it rounds: with as
+    # many images as clients, that has no solution.
     assume(config.kind != "quantity" or config.draw == "seeded" or len(labels) >= 6 * clients)
     return labels, classes, config, clients
 
