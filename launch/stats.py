@@ -1,19 +1,18 @@
 """The statistics of the real images: made ahead, and what real images score by them."""
 
 import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
 from rich.table import Table
 
 from fedphd.common.config import Config
 from fedphd.common.data.images import Split
 from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import three_digits
-from fedphd.launch.watch.notices import DETAIL, SUMMARY
+from fedphd.launch.terminal import bare_table, open_console
+from fedphd.launch.watch.notices import DETAIL
 from fedphd.server.evaluation import Evaluator, Measuring
 from fedphd.server.evaluation.real import SPLITS
 
@@ -102,7 +101,7 @@ def print_stats(config: Config, as_json: bool = False) -> None:
     if as_json:
         print(json.dumps(asdict(found), indent=2))
         return
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = open_console(PIPE_WIDTH)
     for table in (_splits(found), _scores(found)):
         console.print(table)
         console.print()
@@ -136,7 +135,7 @@ def _scores(found: Stats) -> Table:
 
 
 def _table(*titles: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=SUMMARY)
+    table = bare_table()
     for index, title in enumerate(titles):
         table.add_column(title, justify="right" if index else "left", no_wrap=True)
     return table

@@ -44,6 +44,15 @@ class RoundQuestion(Question[EdgeUpdate, Decoded[EdgeUpdate]]):
         """Give the edge's order."""
         return self.orders[peer]
 
+    def changed_control(self, update: EdgeUpdate) -> dict[str, int]:
+        """Give whose changes of control variates an edge's sum holds, each with the edge rounds gone by up to it."""
+        order = self.orders[update.edge]
+        return {
+            client: order.first_edge_round + number
+            for number, (one, final) in enumerate(zip(update.rounds, order.final or [], strict=False), start=1)
+            for client in set(one.clients) & set(final)
+        }
+
     def where(self, peer: str) -> dict[str, object]:
         """Name the round and the edge."""
         return {"round": self.root_round, "edge_round": None, "peer": peer}
@@ -90,8 +99,7 @@ class RoundQuestion(Question[EdgeUpdate, Decoded[EdgeUpdate]]):
 
         Whose change is in c, the root notes by the clients that an edge names: c must have got it.
         """
-        final = self.orders[update.edge].final or []
-        asked = any(set(one.clients) & set(last) for one, last in zip(update.rounds, final, strict=False))
+        asked = bool(self.changed_control(update))
         if (update.control is not None) != asked:
             raise MessageError(f"{'no' if asked else 'unasked'} change of control variates")
 

@@ -198,10 +198,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
     def _note_counted(self, updates: Iterable[EdgeUpdate]) -> None:
         """Note whose changes are in c now: a client whose change was lost goes on from the c_k that c counts."""
         for update in updates:
-            order = self._question.order(update.edge)
-            for number, (one, final) in enumerate(zip(update.rounds, order.final or [], strict=False), start=1):
-                for client in set(one.clients) & set(final):
-                    self.state.counted[client] = order.first_edge_round + number
+            self.state.counted |= self._question.changed_control(update)
 
     def _corrected(self, model: PackedModel, loss: float | None) -> PackedModel:
         """Fine-tune the new model if the method does so now."""

@@ -1,11 +1,8 @@
 """What ``fedphd compare`` prints, and where its page goes."""
 
 import json
-import sys
 from argparse import Namespace
 from pathlib import Path
-
-from rich.console import Console
 
 from fedphd.launch.compare.budget import Budget, Spent
 from fedphd.launch.compare.comparison import compare
@@ -15,6 +12,7 @@ from fedphd.launch.compare.page import write_page
 from fedphd.launch.compare.plain import plain
 from fedphd.launch.compare.saved import save_runs
 from fedphd.launch.compare.terminal import show
+from fedphd.launch.terminal import open_console
 
 PAGE = "comparison.md"
 PIPE_WIDTH = 200  # columns, where there is no terminal
@@ -43,7 +41,7 @@ def print_comparison(given: Namespace) -> None:
     if given.json:
         print(json.dumps(plain(comparison, cuts), indent=2, allow_nan=False))
         return
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    console = open_console(PIPE_WIDTH)
     show(comparison, console, cuts)
     for what, path in (("page", page), ("saved", given.save)):
         if path is not None:

@@ -11,6 +11,7 @@ from fedphd.launch.compare.cut import Cut
 from fedphd.launch.compare.relation import relation_tables
 from fedphd.launch.compare.table import caveats, main_table
 from fedphd.launch.report.tables import Table as Made
+from fedphd.launch.terminal import bare_table
 from fedphd.launch.watch.notices import DETAIL, SUMMARY, WARNING
 
 
@@ -36,7 +37,7 @@ def _show(comparison: Comparison, console: Console) -> None:
 
 
 def _table(made: Made) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=SUMMARY)
+    table = bare_table()
     for index, title in enumerate(made.head):
         numbers = index >= made.words
         table.add_column(Text(title), justify="right" if numbers else "left", no_wrap=numbers, overflow="fold")

@@ -1,14 +1,12 @@
 """How ``fedphd cost`` prints what it found."""
 
 import json
-import sys
-
-from rich.console import Console
 
 from fedphd.common.config import Config
 from fedphd.launch.cost.estimate import estimate
 from fedphd.launch.cost.plain import plain
 from fedphd.launch.cost.terminal import show
+from fedphd.launch.terminal import open_console
 
 PIPE_WIDTH = 160  # columns, where there is no terminal
 
@@ -34,4 +32,4 @@ def print_cost(config: Config, as_json: bool = False) -> None:
     if as_json:
         print(json.dumps(plain(found), indent=2))
     else:
-        show(found, Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH))
+        show(found, open_console(PIPE_WIDTH))

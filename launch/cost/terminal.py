@@ -12,7 +12,8 @@ from fedphd.common.wire.traffic import LANES, total
 from fedphd.launch.cost.estimate import Estimate, Period, saved
 from fedphd.launch.cost.notes import notes
 from fedphd.launch.cost.reference import label
-from fedphd.launch.watch.notices import DETAIL, SUMMARY
+from fedphd.launch.terminal import bare_table
+from fedphd.launch.watch.notices import DETAIL
 
 
 def show(estimate: Estimate, console: Console) -> None:
@@ -102,7 +103,7 @@ def _name(lane: str) -> str:
 
 
 def _table(*titles: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=SUMMARY)
+    table = bare_table()
     for index, title in enumerate(titles):
         table.add_column(title, justify="right" if index else "left", no_wrap=True)
     return table

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Mapping
@@ -11,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from rich.console import Console
 
 from fedphd.common.config.runtime import Deployment
 from fedphd.common.errors import SettingError
 from fedphd.common.run.run_folder import CONFIG, DEPLOYMENT_FACTS, LEDGER, RunFolder
 from fedphd.launch.deploy.keys import CA, ROOT
+from fedphd.launch.terminal import open_console
 from fedphd.launch.watch.status.picture import picture
 from fedphd.launch.watch.status.standing import Standing, read_config
 from fedphd.launch.watch.status.superlinks import SuperLink, ask_all
@@ -69,7 +68,7 @@ def print_status(given: Namespace) -> None:
     if given.json:
         print(json.dumps(asdict(status), indent=2))
     else:
-        show(status, Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH))
+        show(status, open_console(PIPE_WIDTH))
 
 
 def _run_dir(given: Namespace) -> Path | None:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedphd.common.run.figures import duration, one_line, size, three_digits
+from fedphd.launch.terminal import bare_table
 from fedphd.launch.watch.notices import DETAIL, GAP, NOTICE, SUMMARY, WARNING
 from fedphd.launch.watch.status.schema import UNKNOWN, FlowerRunStatus, NodeStatus, RunStatus, Status, TierStatus
 from fedphd.launch.watch.status.standing import Bytes, Heard
@@ -81,7 +82,7 @@ def _nodes(status: Status) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=SUMMARY)
+    table = bare_table()
     for column in columns:
         table.add_column(column, justify="right" if column.endswith((DOWN, UP)) else "left")
     return table
