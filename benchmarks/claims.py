@@ -2,23 +2,18 @@
 
 Each arm adds one part to the one before it, and all of them pass over the clients' images as often: 150 root rounds of
 C = 0.2 of 20 clients with two classes each, five passes in a round. Seeds are paired: the same seed draws the same
-partition and the same first weights in all arms. `python -m benchmarks.claims digits runs/claims` trains every arm with
+partition and the same first weights in all arms. `python -m benchmarks.claims runs/claims` trains every arm with
 three seeds, as many runs at a time as there are cores, and leaves out what is finished; about 9 minutes of a core each.
 
-    python -m benchmarks.claims {digits,fashion_mnist} FOLDER [SETTING ...] [--arms flat edges] [--seeds 0 1 2]
+    python -m benchmarks.claims FOLDER [--data fashion_mnist data.root=/data] [--arms flat edges] [--seeds 0 1 2]
 
 `python -m benchmarks.results` makes the pages below docs/results/ of the saved comparisons.
 """
 
-import argparse
-import os
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
-from fedphd.common.run.json_lines import read_lines
+from benchmarks.runs import parser, train_all
 
 FLAT = ["method=fedavg", "topology=flat"]
 EDGES = ["topology=edges", "topology.edges=2", "topology.edge_rounds=5"]
@@ -94,40 +89,12 @@ SCALES = {
 }
 
 
-def finished(folder: Path) -> bool:
-    """Say whether a run has come to its end."""
-    ledger = folder / "ledger.jsonl"
-    return ledger.exists() and any(line.get("event") == "finish" for line in read_lines(ledger))
-
-
-def train(data: str, arm: str, seed: int, folder: Path, more: list[str]) -> bool:
-    """Train one arm with one seed, in a process of its own; say whether it came to its end."""
-    run_dir = folder / f"{arm}_seed{seed}"
-    if finished(run_dir):
-        return True
-    settings = [*SCALES[data].of(arm), f"seed={seed}", f"hydra.run.dir={run_dir}", *more]
-    command = [sys.executable, "-c", "from fedphd.launch.cli import main; main()", *settings]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    print(f"{run_dir}: {'done' if done.returncode == 0 else done.stderr.strip().splitlines()[-1:]}", flush=True)
-    return done.returncode == 0
-
-
 def main() -> None:
     """Train what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", choices=SCALES)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("settings", nargs="*", help="further settings of all runs, e.g. data.root=/path/to/data")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
-    given = parser.parse_intermixed_args()
-    todo = [(arm, seed) for seed in given.seeds for arm in given.arms]
-    with ThreadPoolExecutor(given.jobs) as pool:
-        runs = [pool.submit(train, given.data, arm, seed, given.folder, given.settings) for arm, seed in todo]
-    sys.exit(not all(run.result() for run in runs))
+    made = parser(__doc__, ARMS, "arm")
+    made.add_argument("--data", choices=SCALES, default="digits")
+    given = made.parse_intermixed_args()
+    sys.exit(not train_all(given, SCALES[given.data].of))
 
 
 if __name__ == "__main__":
