@@ -14,6 +14,7 @@ from fedphd.common.config import Config, validate
 from fedphd.common.errors import SettingError
 from fedphd.common.run.run_folder import RunFolder
 from fedphd.launch.ending import in_one_line
+from fedphd.launch.left_out import left_out
 from fedphd.launch.refusals import hydra_explained
 from fedphd.launch.resume import from_resumed
 
@@ -57,14 +58,14 @@ def _start(composed: DictConfig, run_dir: Path) -> None:
         _remove_if_empty(run_dir)  # Hydra's for a new run
         run_dir = config.checkpoint.resume
     try:
-        _train(config, run_dir)
+        _train(config, run_dir, left_out(tree, config))
     except KeyboardInterrupt:
         resumable = RunFolder(run_dir).checkpoint_rounds()
         advice = f"go on with checkpoint.resume={run_dir}" if resumable else "there is no checkpoint to go on with yet"
         raise KeyboardInterrupt(advice) from None
 
 
-def _train(config: Config, run_dir: Path) -> None:
+def _train(config: Config, run_dir: Path, unused: list[str]) -> None:
     from fedphd.launch.preflight import make_ready
     from fedphd.launch.report import write_report
     from fedphd.launch.watch.display import Display
@@ -73,7 +74,7 @@ def _train(config: Config, run_dir: Path) -> None:
     config, notes = make_ready(config, run_dir)
     console = Console(highlight=False)
     console.print(f"run folder {run_dir}", soft_wrap=True)
-    for note in notes:
+    for note in [*unused, *notes]:
         console.print(f"note       {note}", soft_wrap=True)
     try:
         with Display(run_dir, console):

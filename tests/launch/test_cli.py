@@ -157,7 +157,7 @@ from fedphd.launch import train
 from fedphd.launch.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background processes ignore it
 
-def interrupted(config, run_dir):
+def interrupted(config, run_dir, unused):
     if {checkpoint}:
         (run_dir / "checkpoints" / "round_0003").mkdir(parents=True)
     os.kill(os.getpid(), {signal})
