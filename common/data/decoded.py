@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -37,6 +39,21 @@ class DecodedImages(ImageSet):
     @abstractmethod
     def open(self, source: Any) -> Image:
         """Open one image; any error that Pillow, the operating system or a value can raise may come of it."""
+
+    @abstractmethod
+    def stamp(self, source: Any) -> str:
+        """Give what changes whenever the content of a source may have changed: a file's path, size and time, say.
+
+        Raises
+        ------
+        OSError
+            If there is no such source.
+        """
+
+    @property
+    def recipe(self) -> str:
+        """All but the source that decides an image's pixels, as JSON; what is decoded is kept by it."""
+        return json.dumps({"shape": self.shape, "crop": self.crop})
 
     def named(self, source: Any) -> object:
         """Name a source in an error."""
@@ -82,3 +99,19 @@ class FileImages(DecodedImages):
         from PIL import Image  # noqa: PLC0415
 
         return Image.open(source)
+
+    def stamp(self, source: Any) -> str:
+        """Give a file's path, size and time of its last change."""
+        return file_stamp(source)
+
+
+def file_stamp(path: str | Path) -> str:
+    """Give a file's path, size in bytes and time of its last change in nanoseconds.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    """
+    found = Path(path).stat()
+    return f"{path}|{found.st_size}|{found.st_mtime_ns}"

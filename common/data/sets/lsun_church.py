@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from fedphd.common.data.data_set import DATA_SETS, WhichImages
-from fedphd.common.data.decoded import DecodedImages, FileImages
+from fedphd.common.data.decoded import DecodedImages, FileImages, file_stamp
 from fedphd.common.data.images import Split
 from fedphd.common.data.root_set import RootSet
 from fedphd.common.errors import SettingError
@@ -20,6 +20,7 @@ from fedphd.common.errors import SettingError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+DATA = "data.mdb"  # LMDB's own name of the file in its folder
 PARTS = {"train": "church_outdoor_train", "holdout": "church_outdoor_val"}
 
 
@@ -68,6 +69,10 @@ class DatabaseImages(DecodedImages):
 
         with _environment(self.database).begin() as transaction:
             return Image.open(BytesIO(transaction.get(bytes(source)) or b""))
+
+    def stamp(self, source: Any) -> str:
+        """Give the database's stamp with a key."""
+        return f"{file_stamp(self.database / DATA)}|{bytes(source).hex()}"
 
     def named(self, source: Any) -> object:
         """Name a key of the database."""
