@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -32,11 +32,14 @@ class ImageSet(ABC):
         Name of each class.
     shape : tuple[int, int, int]
         (C, H, W) of every image.
+    notes : tuple[str, ...]
+        One line each on what was left out or changed when the images were read.
     """
 
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         # A set is shared by all who load it in one process.
@@ -62,7 +65,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def subset(self, indices: Indices) -> Self:
-        """Make the set of the images at `indices`, in that order, with the same classes."""
+        """Make the set of the images at `indices`, in that order, with the same classes and notes."""
 
 
 @dataclass(frozen=True, eq=False)
