@@ -26,9 +26,11 @@ app = ClientApp()
 def register(message: Message, context: Context) -> Message:
     """Tell who this client is, how many images it has, and how their labels are distributed."""
     place = Place.of(context)
+    local = local_data(place.config, place.index)
+    if place.apart:  # what cannot be read is found before a round, and no later message has to decode
+        local.images  # noqa: B018
     counts = reported_counts(place.config, place.index, place.folder)
-    classes = list(local_data(place.config, place.index).classes)
-    profile = Profile(place.name, told_samples(counts), classes, counts)
+    profile = Profile(place.name, told_samples(counts), list(local.classes), counts)
     return Message(profile.write(), reply_to=message)
 
 

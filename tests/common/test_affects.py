@@ -16,7 +16,7 @@ OUTLETS = {
     *("resources.client_cpus", "resources.client_memory", "tracking.kind"),
 }
 PLACES = {
-    *("data.root", "data.download"),
+    *("data.root", "data.download", "data.cache"),
     *("runtime._target_", "runtime.superlink", "runtime.root_certificates", "runtime.insecure"),
     *("runtime.parallel_clients", "runtime.gpus_per_client", "evaluation.batch_size", "evaluation.grid_images"),
     "evaluation.cache",

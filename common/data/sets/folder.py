@@ -1,10 +1,12 @@
 """A folder with one subfolder of image files for each class."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 import numpy as np
 from pydantic import PositiveInt
 
+from fedphd.common.data.cache import CachedSet
 from fedphd.common.data.data_set import DATA_SETS, WhichImages, given
 from fedphd.common.data.decoded import FileImages
 from fedphd.common.data.file_set import FileSet
@@ -12,7 +14,7 @@ from fedphd.common.data.images import Split
 
 
 @DATA_SETS.register("folder")
-class Folder(FileSet):
+class Folder(CachedSet, FileSet):
     """Image files that Pillow reads, one subfolder for each class, as torchvision's ImageFolder.
 
     Attributes
@@ -25,6 +27,11 @@ class Folder(FileSet):
 
     size: WhichImages[Annotated[PositiveInt, given("the side in pixels to which images are resized")]]
     empty_classes: bool = False
+
+    @property
+    def source(self) -> Path:
+        """The folder."""
+        return self.path
 
     def of(self, holder: str) -> Self:
         """Give the folder of a holder's own images, which need not be of every class."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import PositiveInt
 
+from fedphd.common.data.cache import CachedSet
 from fedphd.common.data.data_set import DATA_SETS, WhichImages
 from fedphd.common.data.decoded import DecodedImages, FileImages, file_stamp
 from fedphd.common.data.images import Split
@@ -25,7 +26,7 @@ PARTS = {"train": "church_outdoor_train", "holdout": "church_outdoor_val"}
 
 
 @DATA_SETS.register("lsun_church")
-class LSUNChurch(RootSet):
+class LSUNChurch(CachedSet, RootSet):
     """LSUN's church_outdoor, of one class: `train` to train, `val` held out.
 
     They are read from LSUN's own databases (``church_outdoor_train_lmdb``), or from folders of the images in them
@@ -38,6 +39,11 @@ class LSUNChurch(RootSet):
     """
 
     size: WhichImages[PositiveInt] = 256
+
+    @property
+    def source(self) -> Path:
+        """The folder that holds the database, or the images."""
+        return self.root
 
     def read(self, split: Split, seed: int) -> DecodedImages:  # noqa: ARG002
         """List the images of a split.
