@@ -47,6 +47,8 @@ class Place:
         runs use them too.
     turns : tuple[Path, int] or None
         Folder and number of turns; None where something else, as Ray, sees to that.
+    data_path : str
+        Where a deployed client's node says that its images are; empty: where the configuration says.
     """
 
     config: Config
@@ -54,19 +56,21 @@ class Place:
     folder: Path
     latents: Path
     turns: tuple[Path, int] | None = None
+    data_path: str = ""
 
     @classmethod
     def of(cls, context: Context) -> "Place":
         """Read the place from a node's context."""
         node, index = context.node_config, int(context.node_config["partition-id"])
-        config = _config(tuple(sorted(context.run_config.items())), index, str(node.get("data-path", "")))
+        data_path = str(node.get("data-path", ""))
+        config = _config(tuple(sorted(context.run_config.items())), index, data_path)
         if "state-dir" not in node:
             folder = run_folder(context.run_config, context.run_id) / "clients" / client_id(index)
             return cls(config, index, folder, folder / "latents")
         log_to(None)
         state = Path(str(node["state-dir"]))
         turns = Path(str(node.get("turns-dir", state / "turns"))), int(node.get("turns", 1))
-        return cls(config, index, state / run_name(context.run_config), state / "latents", turns)
+        return cls(config, index, state / run_name(context.run_config), state / "latents", turns, data_path)
 
     @property
     def name(self) -> str:

@@ -43,6 +43,7 @@ IMAGES = {  # trained on, and measured with
     *("data.kind", "data.path", "data.size", "data.limit", "data.holdout", "data.crop", "data.labels"),
     *("data.name", "data.subset", "data.revision", "data.train_split", "data.holdout_split"),
     *("data.image", "data.label", "data.channels"),
+    *("data.classes", "data.images", "data.depth", "data.background"),
 }
 # A setting of no list above: another value makes another model.
 OTHERS = {

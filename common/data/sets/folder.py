@@ -41,12 +41,12 @@ class Folder(FileSet):
         from torchvision.datasets import ImageFolder  # noqa: PLC0415  (imports torch)
 
         try:
-            found = ImageFolder(str(self.path), allow_empty=self.empty_classes)
+            found = ImageFolder(str(self.path), allow_empty=self.empty_classes or self.classes is not None)
         except OSError as error:
             cause = str(error).split("\n")[0].rstrip(".")
             advice = f"needs one subfolder for each class, each with images in it ({cause})"
             raise self.unusable(advice) from None
         files = np.asarray([file for file, _ in found.samples])
-        shape = (3, self.size, self.size)
-        images = FileImages(np.asarray(found.targets, np.int64), tuple(found.classes), shape, files, "data.path")
+        labels, names = self.numbered(np.asarray(found.targets, np.int64), tuple(found.classes))
+        images = FileImages(labels, names, (3, self.size, self.size), files, "data.path")
         return images.subset(self.share(len(images), split, seed))
