@@ -6,8 +6,8 @@ In a simulation all clients share a machine and the run folder. A deployed clien
 key               what
 ================  ================================================================================
 ``partition-id``  its index; its part of the partition
-``state-dir``     what it keeps, one folder for each run, and `latents` for all runs; shared by its
-                  SuperNodes, one per home
+``state-dir``     what it keeps, one folder for each run, and for all runs `latents` and `images`, decoded;
+                  shared by its SuperNodes, one per home
 ``data-path``     where its images are; `data` says where the root's are
 ``turns-dir``     shared by the clients of a machine that take turns to train; by default below `state-dir`
 ``turns``         how many of them may train at once; by default one
@@ -28,6 +28,7 @@ from fedphd.common.config.load import run_name
 from fedphd.common.config.topology import client_id
 from fedphd.common.data.holders import holder_data
 from fedphd.common.run.logs import log_to
+from fedphd.common.run.run_folder import CLIENTS, IMAGES
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Place:
     Attributes
     ----------
     config : Config
-        The run's configuration, with the client's own path to its images.
+        The run's configuration, with the client's own path to its images and a place for them once decoded.
     index : int
         Its part of the partition.
     folder : Path
@@ -62,13 +63,14 @@ class Place:
     def of(cls, context: Context) -> "Place":
         """Read the place from a node's context."""
         node, index = context.node_config, int(context.node_config["partition-id"])
-        data_path = str(node.get("data-path", ""))
-        config = _config(tuple(sorted(context.run_config.items())), index, data_path)
+        settings, data_path = tuple(sorted(context.run_config.items())), str(node.get("data-path", ""))
         if "state-dir" not in node:
-            folder = run_folder(context.run_config, context.run_id) / "clients" / client_id(index)
-            return cls(config, index, folder, folder / "latents")
+            clients = run_folder(context.run_config, context.run_id) / CLIENTS
+            folder = clients / client_id(index)
+            return cls(_config(settings, index, data_path, clients / IMAGES), index, folder, folder / "latents")
         log_to(None)
         state = Path(str(node["state-dir"]))
+        config = _config(settings, index, data_path, state / IMAGES)
         turns = Path(str(node.get("turns-dir", state / "turns"))), int(node.get("turns", 1))
         return cls(config, index, state / run_name(context.run_config), state / "latents", turns, data_path)
 
@@ -76,6 +78,11 @@ class Place:
     def name(self) -> str:
         """The client's id."""
         return client_id(self.index)
+
+    @property
+    def apart(self) -> bool:
+        """Whether the client has a disk of its own, and a process of its own for each message."""
+        return self.turns is not None
 
     @contextmanager
     def training(self) -> Iterator[None]:
@@ -88,7 +95,8 @@ class Place:
 
 
 @lru_cache(maxsize=64)
-def _config(run_config: tuple[tuple[str, object], ...], index: int, data_path: str) -> Config:
+def _config(run_config: tuple[tuple[str, object], ...], index: int, data_path: str, images: Path) -> Config:
     config = from_run_config(dict(run_config))
     data = holder_data(config, client_id(index))
-    return config.model_copy(update={"data": data.at(Path(data_path)) if data_path else data})
+    data = data.at(Path(data_path)) if data_path else data
+    return config.model_copy(update={"data": data.keeping_at(images)})

@@ -30,5 +30,7 @@ def _profile(place: Place) -> Profile:
     images = load(config.data, "train", config.seed)
     check_fits(images, config.model)
     local = local_data(config, place.index)
+    if place.apart:  # what cannot be read is found before a round, and no later message has to decode
+        local.images  # noqa: B018
     counts = reported_counts(config, place.index, place.folder)
     return Profile(place.name, told_samples(counts), list(local.classes), counts, as_notes(images.notes))

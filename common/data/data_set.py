@@ -52,6 +52,15 @@ class DataSet(Choice):
             If the images are missing or broken.
         """
 
+    @property
+    def kept_at(self) -> Path | None:
+        """Where images are kept once they are decoded; None: nowhere, as where nothing has to be decoded."""
+        return None
+
+    def keeping_at(self, folder: Path) -> Self:  # noqa: ARG002
+        """Give the same data set with a place for decoded images, where it needs one and the user named none."""
+        return self
+
     @abstractmethod
     def at(self, path: Path) -> Self:
         """Give the same data set, read from a client's own `data-path`; one that reads no files gives itself."""

@@ -63,6 +63,10 @@ class ImageSet(ABC):
             If a file that holds one of them cannot be decoded.
         """
 
+    def whole(self) -> Pixels:
+        """Give all images, shape (N, C, H, W), to be read only; without a copy, where they are at hand."""
+        return self.images()
+
     @abstractmethod
     def subset(self, indices: Indices) -> Self:
         """Make the set of the images at `indices`, in that order, with the same classes and notes."""
@@ -77,6 +81,10 @@ class ArrayImages(ImageSet):
     def images(self, indices: Indices | None = None) -> Pixels:
         """Copy the images at `indices`, or all."""
         return self.pixels.copy() if indices is None else self.pixels[indices]
+
+    def whole(self) -> Pixels:
+        """Give all images."""
+        return self.pixels
 
     def subset(self, indices: Indices) -> Self:
         """Copy the images at `indices` to a set of their own."""

@@ -31,6 +31,10 @@ class TableImages(DecodedImages):
         image: Image = self.table[int(source)][self.table.column_names[0]]
         return image
 
+    def stamp(self, source: Any) -> str:
+        """Give the table's fingerprint, which `datasets` makes of its files and of what was done to it, with a row."""
+        return f"{self.name}|{self.table._fingerprint}|{source}"
+
     def named(self, source: Any) -> object:
         """Name a row."""
         return f"{self.name}, row {source}"

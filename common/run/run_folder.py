@@ -20,6 +20,7 @@ SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
 PARTITION = "partition.json"
 CLIENTS = "clients"
+IMAGES = "images"  # within it: decoded ones, shared by all clients of a simulation
 EDGES = "edges"
 AUXILIARY = "auxiliary"
 EVALUATION = "evaluation"

@@ -119,8 +119,10 @@ def test_weights_by_labels_need_all_classes_at_each_edge(ledger: Ledger) -> None
     other = Profile("client-2", 4, ["c", "b"], [1.0, 3.0])
     registry = register(RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [other, B])), topology(), ledger)
     check_compared(registry, small_config("weighting=samples").weighting)
-    by_labels = small_config("weighting=homogeneity", "+weighting.edge.a=1.0", "weighting.edge.kind=homogeneity").weighting
-    with pytest.raises(RegistrationError, match=r"^no client of edge-0 has images of class c, .* by data.classes$"):
+    by_labels = small_config(
+        "weighting=homogeneity", "+weighting.edge.a=1.0", "weighting.edge.kind=homogeneity"
+    ).weighting
+    with pytest.raises(RegistrationError, match=r"^no client of edge-0 has images of class c, .* data.classes$"):
         check_compared(registry, by_labels)
 
 
