@@ -81,7 +81,7 @@ class Folder(CachedSet, FileSet):
         SettingError
             If the folder has no images or not as it must, or some of them cannot be read.
         """
-        listing = list_classes(self.path, self.empty_classes, self.unusable)
+        listing = list_classes(self.path, self.empty_classes or self.classes is not None, self.unusable)
         measure, every_page = self.depth == "auto", self.slices == "all"
         plain = Decoding(background=parse_colour(self.background), window=self.window, plane=self.plane)
         found = survey(listing.files, plain, every_page=every_page, measure=measure, folder=self.kept_at)
@@ -97,9 +97,10 @@ class Folder(CachedSet, FileSet):
         sources[:] = [source for source, _ in pages]
         channels = self.channels or (1 if found.grey else 3)
         depth = found.depth(None if self.depth == "auto" else self.depth)
+        labels, names = self.numbered(np.asarray([label for _, label in pages], np.int64), listing.names)
         return FolderImages(
-            np.asarray([label for _, label in pages], np.int64),
-            listing.names,
+            labels,
+            names,
             (channels, self.size, self.size),
             sources,
             "data.path",
