@@ -38,15 +38,13 @@ class Listing:
     notes: tuple[str, ...]
 
 
-def list_classes(top: Path, wanted: Sequence[str] | None, allow_empty: bool, unusable: Unusable) -> Listing:
+def list_classes(top: Path, allow_empty: bool, unusable: Unusable) -> Listing:
     """List the images of a folder, class by class.
 
     Parameters
     ----------
     top : Path
         The folder: with one subfolder for each class, of any depth, or with images and no subfolders.
-    wanted : Sequence[str] or None
-        Names of the classes in the order of their numbers; None: those that are found, by name.
     allow_empty : bool
         Allow classes without images.
     unusable : Callable[[str], SettingError]
@@ -55,8 +53,8 @@ def list_classes(top: Path, wanted: Sequence[str] | None, allow_empty: bool, unu
     Raises
     ------
     SettingError
-        If the folder cannot be read or holds no images; if images lie beside subfolders; if classes are empty, not
-        wanted, or told apart by capitals alone; if a link leads nowhere.
+        If the folder cannot be read or holds no images; if images lie beside subfolders; if classes are empty, or told
+        apart by capitals alone; if a link leads nowhere.
     """
     try:
         walk = Walk(top)
@@ -71,7 +69,7 @@ def list_classes(top: Path, wanted: Sequence[str] | None, allow_empty: bool, unu
         these = "which is called like an image, leads" if len(walk.dangling) == 1 else "called like images, lead"
         links = f"{several(len(walk.dangling), 'link')} ({some(_below(top, walk.dangling))})"
         raise unusable(f"{links}, {these} nowhere; mend or remove what leads nowhere")
-    return _numbered(found, wanted, allow_empty, unusable, notes)
+    return _numbered(found, allow_empty, unusable, notes)
 
 
 def _by_class(folders: list[str], files: list[str], unusable: Unusable) -> dict[str, str]:
@@ -102,27 +100,17 @@ def _class_name(name: str, unusable: Unusable) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _numbered(
-    found: dict[str, list[str]],
-    wanted: Sequence[str] | None,
-    allow_empty: bool,
-    unusable: Unusable,
-    notes: tuple[str, ...],
-) -> Listing:
-    names = tuple(found if wanted is None else (unicodedata.normalize("NFC", name) for name in wanted))
-    others = [name for name, files in found.items() if name not in names and files]
-    if others:
-        raise unusable(f"has images of {some(others)}, which data.classes=[{','.join(names)}] does not name")
-    empty = [name for name in names if not found.get(name)]
-    if not any(found.values()):
-        left = f": {notes[0]}" if notes else ""
-        raise unusable(f"needs images, in one subfolder for each class; it has none{left}")
-    if empty and not allow_empty and wanted is None:
-        advice = "remove it, or set data.empty_classes=true" if len(empty) == 1 else "set data.empty_classes=true"
-        raise unusable(f"needs images in each subfolder, and there is none in {some(empty)}; {advice}")
-    files = [file for name in names for file in found.get(name, [])]
-    labels = [number for number, name in enumerate(names) for _ in found.get(name, [])]
-    return Listing(files, labels, names, notes)
+def _numbered(found: dict[str, list[str]], allow_empty: bool, unusable: Unusable, notes: tuple[str, ...]) -> Listing:
+    empty = [name for name, files in found.items() if not files]
+    if len(empty) == len(found) and not allow_empty:
+        left = f" ({notes[0]})" if notes else ""
+        raise unusable(f"needs images, or one subfolder of images for each class; it has none{left}")
+    if empty and not allow_empty:
+        instead = "remove it" if len(empty) == 1 else "remove them"
+        advice = f"needs images in each subfolder, and there is none in {some(empty)}"
+        raise unusable(f"{advice}; {instead}, or set data.empty_classes=true")
+    labels = [number for number, files in enumerate(found.values()) for _ in files]
+    return Listing([file for files in found.values() for file in files], labels, tuple(found), notes)
 
 
 def _notes(walk: Walk, found: dict[str, list[str]]) -> tuple[str, ...]:

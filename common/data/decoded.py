@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import warnings
+import os
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,12 +17,17 @@ from fedphd.common.data.decoding.colour import flatten
 from fedphd.common.data.decoding.facts import Decoding
 from fedphd.common.data.decoding.fit import Fit
 from fedphd.common.data.decoding.pictures import GAP, as_bytes, load_picture, open_picture
+from fedphd.common.data.decoding.quiet import quiet
 from fedphd.common.data.decoding.words import cause, some
 from fedphd.common.data.images import ImageSet, Indices, Pixels
 from fedphd.common.errors import SettingError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+BLOCK = 1_000  # images that are asked for at once
+
+Failures = dict[str, str]  # why an image cannot be read, by its name
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,39 +83,43 @@ class DecodedImages(ImageSet):
             If some cannot be decoded: it names the first, and says how many more there are.
         """
         chosen = self.sources if indices is None else self.sources[indices]
-        decoded = np.empty((len(chosen), *self.shape), np.uint8)
-        for target, pixels in zip(decoded, self._each(chosen), strict=True):
-            target[...] = pixels
+        decoded, fit = np.empty((len(chosen), *self.shape), np.uint8), Fit(self.shape[1], self.crop)
+        failures: Failures = {}
+        with quiet():
+            for target, source in zip(decoded, chosen, strict=True):
+                self._try(source, fit, failures, target)
+        if failures:
+            raise self.unreadable(failures)
         return decoded
 
     def check(self) -> None:
-        """Decode each image once, and keep none.
+        """Decode each image once, on all cores, and keep none.
 
         Raises
         ------
         SettingError
             As `images`.
         """
-        for _ in self._each(self.sources):
-            pass
-
-    def _each(self, sources: Iterable[Any]) -> Iterator[Pixels]:
-        """Decode one after the other, all that can be decoded."""
-        failures: list[tuple[Any, Exception]] = []
-        fit = Fit(self.shape[1], self.crop)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of Pillow's, on tags and on large images, which it does read
-            for source in sources:
-                try:
-                    pixels = self._decode(source, fit)
-                except SettingError:
-                    raise
-                except Exception as error:  # a file can make its decoder raise anything
-                    failures.append((source, error))
-                else:
-                    yield pixels
+        fit, failures = Fit(self.shape[1], self.crop), dict[str, str]()
+        with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, len(self), BLOCK):
+                block = self.sources[start : start + BLOCK]
+                for _ in pool.map(lambda source: self._try(source, fit, failures), block):
+                    pass
         if failures:
-            raise self.unreadable({str(self.named(source)): cause(error) for source, error in failures})
+            raise self.unreadable(dict(sorted(failures.items())))
+
+    def _try(self, source: Any, fit: Fit, failures: Failures, target: Pixels | None = None) -> None:
+        """Decode one image into `target`, or note why it cannot be done."""
+        try:
+            pixels = self._decode(source, fit)
+        except SettingError:
+            raise
+        except Exception as error:  # a file can make its decoder raise anything
+            failures[str(self.named(source))] = cause(error)
+        else:
+            if target is not None:
+                target[...] = pixels
 
     def _decode(self, source: Any, fit: Fit) -> Pixels:
         """Decode one image, shape (C, H, W)."""
@@ -120,7 +129,7 @@ class DecodedImages(ImageSet):
             flat = flatten(as_bytes(image, self.decoding.depth), channels, self.decoding.background)
         return np.moveaxis(np.asarray(fit(flat)).reshape(height, width, channels), 2, 0)
 
-    def unreadable(self, failures: Mapping[str, str]) -> SettingError:
+    def unreadable(self, failures: Failures) -> SettingError:
         """Make the error that says which images cannot be read, by their names, and why."""
         (first, why), *others = failures.items()
         these, rest = "this image", ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fedphd.common.data.decoded import FileImages
 from fedphd.common.data.decoding.dicom import open_dicom
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class FolderImages(FileImages):
     """Images in files below a folder: `sources` are paths, or a `Page` where every page of a file is an image."""
+
+    any_channels: ClassVar[bool] = True
 
     def open(self, source: Any) -> Image:
         """Open a page; of a path the first page, or the middle frame or slice."""

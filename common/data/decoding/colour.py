@@ -30,10 +30,7 @@ def flatten(image: Image, channels: int, background: Colour) -> Image:
 
 
 def is_grey(image: Image) -> bool:
-    """Whether an image is grey by its mode, or by the colours of its palette; its pixels are not looked at."""
-    if image.mode in ("P", "PA"):
-        colours = image.getpalette() or []
-        return bool(colours) and colours[0::3] == colours[1::3] == colours[2::3]
+    """Whether an image is grey by its mode; palettes and pixels are not looked at."""
     return image.mode.startswith("I;16") or image.mode in GREY_MODES
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 AXES: dict[Plane, int] = {"sagittal": 0, "coronal": 1, "axial": 2}  # of a volume to the right, front and top
 COLOURS = ("R", "G", "B")
+READING = Lock()  # threads that want slices of one volume wait for the first to read it
 
 
 def open_nifti(path: str, number: int | None, decoding: Decoding) -> Image:
@@ -37,7 +39,7 @@ def open_nifti(path: str, number: int | None, decoding: Decoding) -> Image:
     """
     from PIL import Image as pil  # noqa: N813, PLC0415  (only where images are decoded)
 
-    volume = _volume(path, Path(path).stat().st_mtime_ns)
+    volume = _volume_of(path)
     axis = AXES[decoding.plane]
     chosen = volume.take(volume.shape[axis] // 2 if number is None else number, axis=axis)
     values = np.ascontiguousarray(np.swapaxes(chosen[::-1, ::-1], 0, 1))
@@ -57,7 +59,7 @@ def look_at_nifti(path: str, decoding: Decoding, *, measure: bool) -> Facts:
     if window is not None or not deep or not measure:
         pages = _pages(image, decoding.plane, shape)
         return Facts(not colour, pages, deep and window is None, window=window, marks=frozenset(marks))
-    volume = _volume(path, Path(path).stat().st_mtime_ns)
+    volume = _volume_of(path)
     found, whole = extremes(volume), is_whole(volume)
     if not whole and not np.isfinite(volume).all():
         marks.add(Mark.NOT_FINITE)
@@ -87,6 +89,11 @@ def _pages(image: Any, plane: Plane, shape: tuple[int, ...]) -> int:
     """Count the slices along a plane without reading them."""
     towards = _orientation(image)[:, 0]
     return int(shape[int(np.flatnonzero(towards == AXES[plane])[0])])
+
+
+def _volume_of(path: str) -> NDArray[Any]:
+    with READING:
+        return _volume(path, Path(path).stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=1)  # the slices of a volume are asked for one after the other

@@ -125,8 +125,8 @@ def look_at_picture(path: str, *, every_page: bool, measure: bool) -> Facts:
     """
     with open_picture(path) as image:
         pages = int(getattr(image, "n_frames", 1))
-        grey, profile, marks = is_grey(image), other_profile(image), _marks(image)
         deep = is_deep(image) or is_deep_colour(image)
+        grey, profile, marks = is_grey(image), other_profile(image), _marks(image)
     if not deep or not measure:
         return Facts(grey, pages, deep, profile=profile, marks=frozenset(marks))
     found: list[Range] = []
@@ -152,6 +152,8 @@ def _values(path: str, number: int) -> NDArray[Any] | None:
 
 def _marks(image: Image) -> set[Mark]:
     marks = {Mark.TRANSPARENT} if image.has_transparency_data else set()
+    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode the whole image to look behind it
+        return marks
     with suppress(Exception):  # damaged tags
         if image.getexif().get(ORIENTATION, UPRIGHT) in range(2, 9):
             marks.add(Mark.TURNED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from fedphd.common.data.decoding.facts import Decoding, Facts
 from fedphd.common.data.decoding.formats import Kind, kind_of
 from fedphd.common.data.decoding.nifti import look_at_nifti
 from fedphd.common.data.decoding.pictures import look_at_picture
+from fedphd.common.data.decoding.quiet import quiet
 from fedphd.common.data.decoding.words import cause
 from fedphd.common.errors import SettingError
 
@@ -78,8 +78,7 @@ def survey_of(files: tuple[Stamped, ...], decoding: Decoding, every_page: bool, 
     """Look at files, as `survey` of the module `kept`."""
     facts: dict[str, Facts] = {}
     no_images, failures = [], {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of Pillow's, on tags
+    with quiet():
         for file in files:
             try:
                 facts[file.path] = _look(file.path, decoding, every_page, measure)

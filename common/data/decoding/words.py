@@ -7,6 +7,12 @@ MOST_NAMED = 3
 
 def cause(error: Exception) -> str:
     """Say in one line why a file cannot be read."""
+    from PIL import UnidentifiedImageError  # noqa: PLC0415  (only where images are looked at)
+
+    if isinstance(error, UnidentifiedImageError):
+        return "it is empty, damaged, or no image that Pillow reads"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     lines = str(error).splitlines()
     return lines[0].strip().rstrip(".") if lines and lines[0].strip() else type(error).__name__
 

@@ -81,7 +81,7 @@ class Folder(CachedSet, FileSet):
         SettingError
             If the folder has no images or not as it must, or some of them cannot be read.
         """
-        listing = list_classes(self.path, None, self.empty_classes or self.classes is not None, self.unusable)
+        listing = list_classes(self.path, self.empty_classes or self.classes is not None, self.unusable)
         measure, every_page = self.depth == "auto", self.slices == "all"
         plain = Decoding(background=parse_colour(self.background), window=self.window, plane=self.plane)
         found = survey(listing.files, plain, every_page=every_page, measure=measure, folder=self.kept_at)
