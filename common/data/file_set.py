@@ -97,7 +97,8 @@ class FileSet(HeldOutShare):
         if strange:
             name, count = next(iter(strange.items()))
             images = "an image" if count == 1 else f"{count} images"
-            more = f", and of {len(strange) - 1} more such classes" if len(strange) > 1 else ""
+            others = len(strange) - 1
+            more = f", and of {others} more such {'class' if others == 1 else 'classes'}" if others else ""
             advice = f"{self.path.name} has {images} of class {name}{more}; add it, or remove its images"
             raise SettingError("data.classes", f"[{','.join(self.classes)}]", advice)
         numbers = {name: number for number, name in enumerate(self.classes)}
