@@ -1,6 +1,5 @@
 """A client's own images: its part of the partition, or all that it has, listed once per process and decoded once."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedphd.common.config import Config
 from fedphd.common.data import DataSet, ImageSet, load
-from fedphd.common.data.cache import keep
+from fedphd.common.data.cache import keep, name_of
 from fedphd.common.data.partitions import Partition, partition
 
 
@@ -25,7 +24,7 @@ class LocalData:
     cache : Path or None
         Where they are kept once they are decoded.
     name : str
-        What says which they are, for the cache.
+        What the cache knows them by.
     """
 
     own: ImageSet
@@ -66,5 +65,5 @@ def _find(data: DataSet, scheme: Partition, clients: int, seed: int, index: int)
         own = partition(images.labels, len(images.class_names), scheme, clients, seed)[index]
     else:
         own = np.arange(len(images.labels))
-    which = [data.model_dump(mode="json", exclude={"cache"}), scheme.model_dump(mode="json"), clients, seed, index]
-    return LocalData(images.subset(own), data.kept_at, json.dumps(which))
+    name = name_of(data, scheme.model_dump(mode="json"), clients, seed, index)
+    return LocalData(images.subset(own), data.kept_at, name)

@@ -86,7 +86,7 @@ def _descent(
 def _batches(images: TrainingSet, config: TrainingConfig) -> Iterator[Tensor]:
     """Yield batches x_0 (B, C, H, W): E epochs, each in a new order, the last batch kept."""
     for _ in range(config.epochs):
-        for indices in torch.randperm(len(images), device=images.images.device).split(config.batch_size):
+        for indices in torch.randperm(len(images), device=images.device).split(config.batch_size):
             yield images.batch(indices, config.flip)
 
 

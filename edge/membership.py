@@ -18,7 +18,7 @@ from fedphd.common.keeping.private_files import write_private
 from fedphd.common.wire.messages import Profile, Unable, read_answer
 
 FAILURES = 3  # times that a client may fail before registration does
-QUERY_TIMEOUT = 300.0  # seconds for a client to load its data and answer
+QUERY_TIMEOUT = 300.0  # seconds after which a client that is still silent, perhaps decoding its images, is asked again
 
 
 class Membership:

@@ -1,14 +1,16 @@
 """Images as a U-Net trains on them: pixels, or latents of an autoencoder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+MOST = 0.5  # of a GPU's free memory, that images may take
+
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Images on one device.
+    """Images that are trained on in batches.
 
     Attributes
     ----------
@@ -16,16 +18,27 @@ class TrainingSet:
         Shape (N, C, H, W): uint8 pixels, or float32 latents, which are x_0 as they are.
     mirrored : Tensor or None
         Latents of the mirrored images, shape (N, C, H, W); pixels are mirrored when they are used.
+    elsewhere : device or None
+        Where batches are given; None: where the images are.
     """
 
     images: Tensor
     mirrored: Tensor | None = None
+    elsewhere: torch.device | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def device(self) -> torch.device:
+        """Where batches are given, and indices taken."""
+        return self.elsewhere or self.images.device
+
     def to(self, device: torch.device) -> "TrainingSet":
-        """Move to a device."""
+        """Give batches on a device: all images move there, or, where they would fill a GPU, each batch by itself."""
+        size = self.images.nbytes + (0 if self.mirrored is None else self.mirrored.nbytes)
+        if device.type == "cuda" and size > MOST * torch.cuda.mem_get_info(device)[0]:
+            return replace(self, elsewhere=device)
         return TrainingSet(self.images.to(device), None if self.mirrored is None else self.mirrored.to(device))
 
     def batch(self, indices: Tensor, flip: bool) -> Tensor:
@@ -34,13 +47,16 @@ class TrainingSet:
         Parameters
         ----------
         indices : Tensor
-            Shape (B,), on the set's device.
+            Shape (B,), on `device`.
         flip : bool
             Mirror each image with probability 1/2, by torch's global generator. Latents need `mirrored`.
         """
-        images = self.images[indices]
+        images = self._at(self.images, indices)
         x_0 = images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
         if not flip:
             return x_0
-        mirrored = x_0.flip(-1) if self.mirrored is None else self.mirrored[indices]
+        mirrored = x_0.flip(-1) if self.mirrored is None else self._at(self.mirrored, indices)
         return torch.where(torch.rand(len(x_0), 1, 1, 1, device=x_0.device) < 0.5, mirrored, x_0)
+
+    def _at(self, images: Tensor, indices: Tensor) -> Tensor:
+        return images[indices.to(images.device)].to(self.device)

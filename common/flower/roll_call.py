@@ -11,7 +11,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedphd.common.errors import RegistrationError
-from fedphd.common.flower.delivery import Patience, deliver
+from fedphd.common.flower.delivery import NO_REPLY, Patience, deliver
 from fedphd.common.wire.messages import REGISTER, Unable
 from fedphd.common.wire.records import MessageError
 
@@ -37,9 +37,10 @@ class RollCall(Generic[T]):
     read : Callable[[RecordDict], tuple[str, T]]
         Reads a name and what belongs to it from an answer; raises MessageError.
     failures : int
-        Times that a node may fail, since it may only be starting, before registration does.
+        Times that a node may fail, since it may only be starting, before registration does. To be silent is not to
+        fail: a client decodes all its images before it answers.
     query_timeout : float
-        Seconds for one node to answer.
+        Seconds after which a silent node is asked again, and who came meanwhile for the first time.
     ends : Callable[[T], bool]
         Whether an answer makes it useless to wait for those who have not come yet. By default none does.
     at_once : bool
@@ -98,12 +99,13 @@ class RollCall(Generic[T]):
 
     def _ask(self, grid: Grid, nodes: dict[int, str], timeout: float, patience: Patience | None) -> set[int]:
         """Ask nodes who they are; return those that answered, so that the others are asked again."""
-        answered = set()
+        answered, started = set(), time.monotonic()
         queries = [Message(RecordDict(), node, REGISTER) for node in sorted(nodes)]
         for reply in deliver(grid, queries, timeout, patience):
             node = reply.metadata.src_node_id
             if reply.has_error():
-                self._note_failure(node, str(reply.error.reason))
+                silent = reply.error.code == NO_REPLY and time.monotonic() - started >= timeout
+                self._note_failure(node, str(reply.error.reason), silent)
                 continue
             answered.add(node)
             try:
@@ -128,10 +130,12 @@ class RollCall(Generic[T]):
         self._troubles[node] = reason
         log.warning("%s: node %d is left out: %s", self.caller, node, reason)
 
-    def _note_failure(self, node: int, reason: str) -> None:
+    def _note_failure(self, node: int, reason: str, silent: bool) -> None:
         self._troubles[node] = reason
+        log.warning("%s: node %d %s: %s", self.caller, node, "is silent" if silent else "could not register", reason)
+        if silent:
+            return
         self._failed[node] += 1
-        log.warning("%s: node %d could not register: %s", self.caller, node, reason)
         if self._failed[node] == self.failures:
             times = f" {self.failures} times" if self.failures > 1 else ""
             raise RegistrationError(f"{self.caller}: node {node} failed to register{times}: {reason}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from fedphd.common.config import Config
 from fedphd.common.data import Split, load
+from fedphd.common.data.cache import keep, name_of
 from fedphd.common.data.images import ImageSet, Indices, Pixels
 from fedphd.common.errors import SettingError
 from fedphd.common.training.seeding import numpy_rng
@@ -87,9 +88,13 @@ class RealImages:
         return self._kept[split]
 
     def _find(self, split: Split) -> Kept:
-        images = load(self.config.data, split, self.config.seed)
-        order = numpy_rng(self.config.seed, "evaluation", "real").permutation(len(images))
+        data, seed = self.config.data, self.config.seed
+        images = load(data, split, seed)
+        order = numpy_rng(seed, "evaluation", "real").permutation(len(images))
         chosen = np.sort(order[: self.config.evaluation.real_images])
+        if data.kept_at is not None:
+            name = name_of(data, split, seed, len(chosen))
+            images, chosen = keep(images.subset(chosen), data.kept_at, name), np.arange(len(chosen))
         file = self._file(split, images, chosen)
         try:
             found = read_statistics(file)

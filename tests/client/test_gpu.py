@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers import small_config
 
+import fedphd.common.data.training_set
 from fedphd.client.control_variates import ControlVariates
 from fedphd.client.network import network
 from fedphd.client.objective import Compared, Objective, terms_of
@@ -40,6 +41,18 @@ def test_two_edge_rounds_with_kept_moments_then_sampling(tmp_path: Path, compile
     assert np.isfinite(packed.vector).all()
     drawn = Sampler(ReverseProcess.of(config), seed=0, batch_size=2, device=device).draw(unet, 3)
     assert drawn.shape == (3, 1, 8, 8)
+
+
+def test_images_that_would_fill_the_gpu_move_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
+    indices = torch.randperm(40, device="cuda")
+    batches = []
+    for most in (0.5, 0.0):
+        monkeypatch.setattr(fedphd.common.data.training_set, "MOST", most)
+        moved = TrainingSet(images).to(torch.device("cuda"))
+        assert (moved.device.type, moved.images.is_cuda) == ("cuda", most > 0)
+        batches.append(moved.batch(indices, flip=False))
+    torch.testing.assert_close(*batches, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

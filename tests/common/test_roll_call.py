@@ -105,6 +105,15 @@ def test_a_node_that_is_silent_is_asked_again(clock: Clock) -> None:
     assert clock.seconds == pytest.approx(11.0, abs=1.0)
 
 
+def test_a_node_may_be_silent_for_longer_than_it_may_fail(clock: Clock) -> None:
+    """As a client that decodes many images: it answers what it was asked last, once it is done."""
+    grid = ScriptedGrid(clock, {7: Node([(999.0, says("a"))] * 5 + [(1.0, says("a"))]), 8: there("b")})
+    roll = call("a", "b", failures=1, query_timeout=10.0)
+    roll.run(grid, 60.0)
+    assert roll.nodes == {"a": 7, "b": 8}
+    assert len(grid.times_sent_to(7)) == 6
+
+
 def test_nobody_is_waited_for_longer_than_registration_may_take(clock: Clock) -> None:
     told = fails(call("a"), ScriptedGrid(clock, {7: Node()}))
     assert told == "the caller: a did not register within 60 s; node 7 answered: no answer within 60 s"

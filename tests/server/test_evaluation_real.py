@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fedphd.common.config import Config, compose
 from fedphd.server.evaluation import Evaluator, Features, Workbench, real
@@ -86,6 +87,22 @@ def test_runs_share_what_is_in_the_cache(tmp_path: Path) -> None:
     assert len(files(tmp_path)) == 4
     Evaluator(moved.model_copy(update={"seed": 3}), tmp_path / "run-3").references(0)  # another classifier
     assert len(files(tmp_path)) == 6
+
+
+def test_images_are_kept_decoded_where_the_user_names_a_place(tmp_path: Path) -> None:
+    for number in range(60):
+        path = tmp_path / "own" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(RNG.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
+    colour = ["data.holdout=0.5", "data.size=8", "model.unet.in_channels=3", "model.unet.out_channels=3"]
+    plain, kept = (
+        compose([*QUICK, "data=folder", f"data.path={tmp_path}/own", *colour, "data.limit=30", f"data.cache={cache}"])
+        for cache in ("null", tmp_path / "decoded")
+    )
+    expected = Evaluator(plain, tmp_path / "run-0").references(0)
+    for run in ("run-1", "run-2"):
+        assert Evaluator(kept, tmp_path / run).references(0) == expected
+    assert len(list((tmp_path / "decoded").glob("*.pixels"))) == 2  # train and holdout
 
 
 def test_other_weights_of_the_users_own_network_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

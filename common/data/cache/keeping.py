@@ -17,6 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from fedphd.common.data.cache.entry import SUFFIX, Entry
+from fedphd.common.data.data_set import DataSet
 from fedphd.common.data.decoded import DecodedImages
 from fedphd.common.data.images import ArrayImages, ImageSet, Pixels
 from fedphd.common.errors import SettingError
@@ -44,7 +45,7 @@ def keep(images: ImageSet, folder: Path | None, name: str) -> ImageSet:
     folder : Path or None
         The cache, made if needed; None: there is none.
     name : str
-        What says which images these are, whatever is in them. If they change, the file of how they were is removed.
+        Of `name_of`: which images these are, whatever is in them. If they change, the file of how they were is removed.
 
     Returns
     -------
@@ -67,6 +68,11 @@ def keep(images: ImageSet, folder: Path | None, name: str) -> ImageSet:
         log.warning("decoded images cannot be kept in %s (%s): they are decoded anew for each message", folder, error)
         return images
     return ArrayImages(images.labels, images.class_names, images.shape, pixels, notes=images.notes)
+
+
+def name_of(data: DataSet, *facts: object) -> str:
+    """Name the images of a data set that some facts choose, such as a split and a seed; all can be written as JSON."""
+    return json.dumps([data.model_dump(mode="json", exclude={"cache"}), *facts])
 
 
 def _key(images: DecodedImages) -> str:
