@@ -60,16 +60,19 @@ def _yaml_files(folder: Traversable) -> Iterator[Traversable]:
 
 def _keys_of_choice(file: Traversable, folder: Traversable) -> Iterator[str]:
     """Yield the keys of a choice, with those of the choices that it builds on."""
-    yield from _keys(file)
+    yield from _keys(file, folder.name)
     tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     for base in tree.get("defaults", []) if isinstance(tree, dict) else []:
         if isinstance(base, str) and (folder / f"{base}.yaml").is_file():
             yield from _keys_of_choice(folder / f"{base}.yaml", folder)
 
 
-def _keys(file: Traversable) -> list[str]:
+def _keys(file: Traversable, group: str = "") -> list[str]:
+    """List the keys of a file; of one that sets other groups' too, as a model does, those of its own group."""
     text = file.read_text(encoding="utf-8")
     tree = yaml.safe_load(text)
-    if GLOBAL in text.partition("\n")[0] or not isinstance(tree, dict):
+    if GLOBAL in text.partition("\n")[0] and isinstance(tree, dict):
+        tree = tree.get(group)
+    if not isinstance(tree, dict):
         return []
     return [key for key, _ in leaves(tree) if key.partition(".")[0] not in ("defaults", "hydra")]

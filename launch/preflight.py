@@ -21,6 +21,7 @@ from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.distances import check_each
 from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.wire.parts import PARTS, part_of
+from fedphd.launch.following import follow_images
 from fedphd.launch.holdings import Holding, read_images, save
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
@@ -37,8 +38,8 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
     Returns
     -------
     tuple[Config, list[str]]
-        The configuration as the run's processes need it, with absolute paths, and what the user should know, as
-        `check` says it.
+        The configuration as the run's processes need it, with absolute paths and nothing that follows the images left
+        open, and what the user should know, as `check` says it.
 
     Raises
     ------
@@ -46,6 +47,7 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
         If `check` finds something, the folder holds another run or is in use, or what the root needs for its
         measurements is missing.
     """
+    config = follow_images(config)
     notes, holdings = _look(config)
     if config.checkpoint.resume is None:
         refuse_used(run_dir)

@@ -37,15 +37,23 @@ def from_resumed(tree: Any) -> Config | None:
     if not file.exists():
         raise SettingError("checkpoint.resume", resume, "is not a run folder: it has no config.yaml")
     before = _before(file)
-    if tree["pruning"].get("sparse_rounds", 0) is None:
-        # Left open, it follows from the number of rounds, which may have grown since.
-        tree["pruning"]["sparse_rounds"] = getattr(before.pruning, "sparse_rounds", None)
+    _close(tree, before)
     now = validate(tree)
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first
         if old.get(key) != new.get(key) and decides(key, now):
             raise SettingError(key, new.get(key), f"the run to resume has {old.get(key)}; give the same settings again")
     return now
+
+
+def _close(tree: Any, before: Config) -> None:
+    """Set what is left open, and the run found out at its start, to what it found."""
+    if tree["pruning"].get("sparse_rounds", 0) is None:  # of the number of rounds, which may have grown since
+        tree["pruning"]["sparse_rounds"] = getattr(before.pruning, "sparse_rounds", None)
+    if tree["data"].get("channels", 0) is None:  # of the images, as is what the U-Net leaves open
+        tree["data"]["channels"] = getattr(before.data, "channels", None)
+    unet = tree["model"]["unet"]
+    unet |= {name: before.model.unet[name] for name in unet.keys() & before.model.unet.keys() if unet[name] is None}
 
 
 def _before(file: Path) -> Config:

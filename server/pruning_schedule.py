@@ -5,7 +5,7 @@ from fedphd.common.network import UNet
 from fedphd.common.network.counting import count
 from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.packing import PackedModel, pack, unpack
-from fedphd.common.network.pruning import Pruning, prune, prune_like
+from fedphd.common.network.pruning import Pruning, prune
 from fedphd.common.network.rebuild import rebuild_unet
 from fedphd.common.run.events import Prune
 from fedphd.common.run.ledger import Ledger
@@ -36,8 +36,16 @@ class PruningSchedule:
         """Name the phase that a root round (from 1) belongs to: "dense", "sparse" or "pruned"."""
         return self.config.pruning.phase(root_round)
 
+    def rounds_since(self, committed: int) -> int:
+        """Count the root rounds since the pruning, after so many in all; since the start, where there was none yet."""
+        pruned_after = self.pruned_after or 0
+        return committed - pruned_after if committed >= pruned_after else committed
+
     def apply(self, state: GlobalState) -> None:
-        """Prune the global model, and its average alike, if this is the moment: after round `pruned_after`.
+        """Prune the global model, if this is the moment: after round `pruned_after`.
+
+        Its average starts anew with the next round: what a pruning takes away, the rounds after it make good, and an
+        average over both would be of two networks.
 
         Raises
         ------
@@ -52,8 +60,7 @@ class PruningSchedule:
             state.lineage = Lineage(pruning)
         if state.control is not None:
             state.control = self._pruned_like(state.control, pruning)
-        if state.ema is not None:
-            state.ema = pack(prune_like(load_unet(self.config, state.ema), pruning).state_dict())
+        state.ema = None
         old, state.model = state.model, pack(after.state_dict())
         parameters, macs = zip(count(before), count(after), strict=True)
         self.ledger.write(

@@ -44,7 +44,8 @@ class GlobalState:
     model : PackedModel
         w: the latest aggregate.
     ema : PackedModel or None
-        Exponential moving average of w over root rounds; None if it is off or no round is over.
+        Exponential moving average of w over root rounds; None if it is off, or no round is over since the start or the
+        pruning.
     traffic : dict[str, Traffic]
         What crossed each hop in each direction so far: "access_up" and so on; access is clients to edges, backbone
         edges to root.
@@ -88,14 +89,38 @@ class GlobalState:
         """The model to draw from: the average if there is one."""
         return self.ema or self.model
 
-    def advance(self, model: PackedModel, ema_decay: float | None) -> None:
-        """Commit a round: take the new model, and mix it into the average, which starts with the first one."""
+    def advance(self, model: PackedModel, decay: float | None) -> None:
+        """Commit a round: take the new model, and mix it into the average, which starts with the first one.
+
+        Parameters
+        ----------
+        model : PackedModel
+            The new model.
+        decay : float or None
+            Weight of the average so far; None: there is no average.
+        """
         self.round += 1
         self.model = model
-        if ema_decay is None:
+        if decay is None:
             return
         if self.ema is None:
             self.ema = model
             return
-        mixed = np.float32(ema_decay) * self.ema.vector + np.float32(1 - ema_decay) * model.vector
+        mixed = np.float32(decay) * self.ema.vector + np.float32(1 - decay) * model.vector
         self.ema = PackedModel(model.structure, mixed)
+
+
+def warmed_up(decay: float, averaged: int) -> float:
+    """Give the decay of a young average: min(decay, (1 + r) / (10 + r)).
+
+    This is the warm-up of TensorFlow's `ExponentialMovingAverage` (its ``num_updates``). Without it the first model,
+    which has hardly been trained, keeps a weight of decay ** r.
+
+    Parameters
+    ----------
+    decay : float
+        The decay of an old average.
+    averaged : int
+        r: models that are in the average so far.
+    """
+    return min(decay, (1 + averaged) / (10 + averaged))

@@ -30,7 +30,7 @@ from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.registry import Registry
 from fedphd.server.root_site import RootSite
 from fedphd.server.round_question import RoundQuestion, mean_loss, summary
-from fedphd.server.state import GlobalState
+from fedphd.server.state import GlobalState, warmed_up
 from fedphd.server.weighting import root_weight
 
 
@@ -128,7 +128,7 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
             self._note_counted(update for update, _ in updates.values())
             total = average.total_weight
         loss = mean_loss([update for update, _ in updates.values()])
-        self.state.advance(self._corrected(model, loss), self.config.ema_decay)
+        self.state.advance(self._corrected(model, loss), self._decay)
         self.state.losses.append(loss)
         if self.config.backbone.down.of == "change":
             self.state.reference = Reference(self.state.round, self.downlink.sent)
@@ -182,6 +182,12 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
     def _shared(self) -> Structure:
         """Structure of the parts that travel."""
         return restrict(self.state.model.structure, self.downlink.shared)
+
+    @property
+    def _decay(self) -> float | None:
+        """How much the average so far counts beside the new model."""
+        decay = self.config.ema_decay
+        return None if decay is None else warmed_up(decay, self.pruning.rounds_since(self.state.round))
 
     def _advance_control(self, changes: OrderedAverage) -> None:
         """Let c become c + 1/N sum of the clients' changes (SCAFFOLD, Algorithm 1, line 17), over all N clients."""

@@ -95,7 +95,7 @@ def prune(unet: UNet, ratio: float) -> tuple[UNet, Pruning]:
 
 
 def prune_like(unet: UNet, pruning: Pruning) -> UNet:
-    """Remove the same channels from a network of the structure that was pruned, e.g. the EMA.
+    """Remove the same channels from a network of the structure that was pruned.
 
     Parameters
     ----------

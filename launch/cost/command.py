@@ -6,6 +6,7 @@ from fedphd.common.config import Config
 from fedphd.launch.cost.estimate import estimate
 from fedphd.launch.cost.plain import plain
 from fedphd.launch.cost.terminal import show
+from fedphd.launch.following import follow_images
 from fedphd.launch.terminal import open_console
 
 PIPE_WIDTH = 160  # columns, where there is no terminal
@@ -28,7 +29,7 @@ def print_cost(config: Config, as_json: bool = False) -> None:
     RegistrationError
         If the clients' images do not have the same classes.
     """
-    found = estimate(config)
+    found = estimate(follow_images(config))
     if as_json:
         print(json.dumps(plain(found), indent=2))
     else:

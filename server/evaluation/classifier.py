@@ -3,6 +3,9 @@
 Its penultimate activations are the features of `fd_classifier`, which shows quality where no
 Inception weights are at hand. Network, schedule and augmentation are our choice; what counts is that
 two runs with the same seed and data measure with the same numbers.
+
+Where there are no classes to tell apart, it learns how far an image is turned (Gidaris et al. 2018, *Unsupervised
+Representation Learning by Predicting Image Rotations*), without which its features would be those of an untrained network.
 """
 
 from collections.abc import Iterator
@@ -18,6 +21,7 @@ from fedphd.common.training.seeding import derive_seed, numpy_rng
 MAX_IMAGES = 5_000  # it is trained on the CPU, and needs to be neither large nor perfect
 BATCH = 50
 PEAK_LR = 5e-3
+TURNS = 4  # by 0, 90, 180 and 270 degrees
 
 
 class Classifier(nn.Module):
@@ -57,13 +61,19 @@ class Classifier(nn.Module):
         return logits
 
 
+def outputs(images: ImageSet) -> int:
+    """Count what a classifier of these images tells apart: classes, or the turns of images of one class."""
+    classes = len(images.class_names)
+    return classes if classes > 1 else TURNS
+
+
 def train_classifier(images: ImageSet, epochs: int, seed: int) -> Classifier:
     """Train a classifier on the CPU, on one thread, by the streams of `seed`.
 
     Parameters
     ----------
     images : ImageSet
-        The real training images; of more than 5,000, so many are drawn.
+        The real training images; of more than 5,000, so many are drawn (of one class: of more than 1,250).
     epochs : int
         Passes over them.
     seed : int
@@ -75,14 +85,24 @@ def train_classifier(images: ImageSet, epochs: int, seed: int) -> Classifier:
         In evaluation mode. The same for the same arguments, bit for bit on one machine; PyTorch's
         global random state is as it was before.
     """
-    order = numpy_rng(seed, "evaluation", "classifier", "images").permutation(len(images))[:MAX_IMAGES]
+    alone = len(images.class_names) == 1
+    most = MAX_IMAGES // TURNS if alone else MAX_IMAGES
+    order = numpy_rng(seed, "evaluation", "classifier", "images").permutation(len(images))[:most]
     pixels, labels = torch.from_numpy(images.images(order)), torch.from_numpy(images.labels[order])
+    if alone:
+        pixels, labels = _turned(pixels)
     with threads(1), torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would seed the GPUs as well.
         torch.default_generator.manual_seed(derive_seed(seed, "evaluation", "classifier"))
-        model = Classifier(images.shape, len(images.class_names))
+        model = Classifier(images.shape, outputs(images))
         _fit(model, pixels, labels, epochs)
     return model.eval().requires_grad_(False)
+
+
+def _turned(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Give square images (n, C, H, H) in all their turns, shape (4n, C, H, H), and which turn each has, shape (4n,)."""
+    turned = torch.cat([torch.rot90(pixels, turn, (2, 3)) for turn in range(TURNS)])
+    return turned, torch.arange(TURNS).repeat_interleave(len(pixels))
 
 
 def _block(width_in: int, width_out: int, *, kernel: int, stride: int) -> Iterator[nn.Module]:

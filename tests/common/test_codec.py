@@ -187,7 +187,7 @@ def test_sizes_are_those_of_the_bytes_and_never_above_float32(model):
 
 
 def unet_structure(name):
-    options = yaml.safe_load((files("conf") / "model" / f"{name}.yaml").read_text())["unet"]
+    options = yaml.safe_load((files("conf") / "model" / f"{name}.yaml").read_text())["model"]["unet"]
     with torch.device("meta"):
         return Structure.of(UNet2DModel(**options).state_dict())
 

@@ -31,7 +31,7 @@ def test_its_first_lines_say_how_to_run_it_and_what_it_costs(name: str) -> None:
     package, run, cost = FILES[name].read_text().splitlines()[:3]
     assert package == "# @package _global_"
     assert run.startswith(f"# fedphd {'-m ' * (name in SWEEPS)}experiment={name} ")
-    assert cost.startswith("# Costs ") or name == "cifar10_trial"
+    assert cost.startswith("# Costs ") or name in ("cifar10_trial", "own_images")
 
 
 def assert_contains(config: dict[str, object], said: dict[str, object]) -> None:

@@ -20,7 +20,7 @@ from fedphd.common.network.structure import Structure, StructureError
 
 
 def configured(name):
-    return ModelConfig.model_validate(yaml.safe_load((files("conf") / "model" / f"{name}.yaml").read_text()))
+    return ModelConfig.model_validate(yaml.safe_load((files("conf") / "model" / f"{name}.yaml").read_text())["model"])
 
 
 DIGITS = configured("digits8")

@@ -53,7 +53,7 @@ def test_the_hash_tells_bits_and_structure_apart() -> None:
     assert PackedModel(flat, model.vector).hash != model.hash
 
 
-DIGITS = ModelConfig.model_validate(yaml.safe_load((files("conf") / "model" / "digits8.yaml").read_text()))
+DIGITS = ModelConfig.model_validate(yaml.safe_load((files("conf") / "model" / "digits8.yaml").read_text())["model"])
 
 
 @settings(deadline=None, max_examples=6)

@@ -23,7 +23,7 @@ SOME_PARTS += [(part,) for part in PARTS] + [(ENCODER, BOTTLENECK), (ENCODER, DE
 @cache
 def network(name: str) -> Structure:
     text = (files("conf") / "model" / f"{name}.yaml").read_text()
-    return dense_structure(ModelConfig.model_validate(yaml.safe_load(text)))
+    return dense_structure(ModelConfig.model_validate(yaml.safe_load(text)["model"]))
 
 
 def names(clients: int) -> list[str]:

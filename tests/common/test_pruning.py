@@ -45,7 +45,7 @@ def train_once(unet, optimizer):
 @pytest.fixture(scope="module")
 def fedphd_cifar10():
     text = (files("conf") / "model" / "fedphd_cifar10.yaml").read_text()
-    return build_unet(ModelConfig.model_validate(yaml.safe_load(text)), seed=0)
+    return build_unet(ModelConfig.model_validate(yaml.safe_load(text)["model"]), seed=0)
 
 
 class TestPublishedSizes:
@@ -278,7 +278,7 @@ class TestConvNext:
     def test_published_network_by_hand(self):
         # The input convolution's 18: floor(18 * 0.75) = 13; all other widths are multiples of 28 = 4 * 7.
         text = (files("conf") / "model" / "feddiffuse_fmnist.yaml").read_text()
-        pruned, _ = prune(build_unet(ModelConfig.model_validate(yaml.safe_load(text)), 0), 0.25)
+        pruned, _ = prune(build_unet(ModelConfig.model_validate(yaml.safe_load(text)["model"]), 0), 0.25)
         assert pruned.conv_in.weight.shape == (13, 1, 7, 7)
         assert [block.block2.conv2.out_channels for block in pruned.down_blocks] == [21, 42, 84]
         assert pruned.up_blocks[0].sampler.weight.shape == (42, 42, 4, 4)

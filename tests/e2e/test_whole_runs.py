@@ -67,7 +67,7 @@ def test_the_run_folder_holds_what_a_user_looks_for(undisturbed: Path) -> None:
     assert not (undisturbed / "spool").exists()
 
 
-def test_the_model_is_pruned_in_the_run_and_the_average_with_it(undisturbed: Path) -> None:
+def test_the_model_is_pruned_in_the_run_and_its_average_is_of_the_pruned_one(undisturbed: Path) -> None:
     (prune,) = events(undisturbed, "prune")
     assert prune["round"] == 1
     newest = undisturbed / "checkpoints" / "round_0003"

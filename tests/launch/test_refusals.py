@@ -40,6 +40,9 @@ def test_the_known_settings_are_those_of_the_yaml_files() -> None:
     assert settings()["rounds"] == [] and settings()["training.lr"] == []
     assert settings()["partition.alpha"] == ["dirichlet", "quantity"]
     assert "method.method" not in settings()  # it sets what other groups have
+    assert {"digits8", "ldm256"} <= set(settings()["model.unet.dropout"])  # and a model what fits it
+    assert settings()["model.unet.attn_norm_num_groups"] == ["ldm256"]
+    assert "model.training.lr" not in settings()
 
 
 def test_a_folder_of_ones_own_adds_choices(tmp_path: Path) -> None:

@@ -44,3 +44,14 @@ def test_a_batch_is_never_one_image():
     images = ArrayImages(np.zeros(51, np.int64), ("only",), (1, 4, 4), pixels)
     model = train_classifier(images, epochs=1, seed=0)
     assert model(torch.from_numpy(pixels)).isfinite().all()
+
+
+def test_of_one_class_it_learns_which_way_up_images_are():
+    digits = load(compose().data, "train", 0)
+    threes = np.flatnonzero(digits.labels == 3)
+    pixels = digits.images(threes)
+    images = ArrayImages(np.zeros(len(threes), np.int64), ("three",), digits.shape, pixels)
+    model = train_classifier(images, epochs=30, seed=0)
+    for turn in range(4):
+        turned = torch.from_numpy(np.rot90(pixels, turn, (2, 3)).copy())
+        assert (model(turned).argmax(1) == turn).float().mean() > 0.9

@@ -43,15 +43,12 @@ def test_the_model_is_pruned_once_at_its_moment(ledger: Ledger, overrides: list[
     assert len(events(ledger, "prune")) == (moment is not None)
 
 
-def test_model_and_average_are_pruned_alike(ledger: Ledger) -> None:
+def test_the_model_is_pruned_and_its_average_starts_anew(ledger: Ledger) -> None:
     pruning, now = schedule(ledger, *SPARSE), state(3)
     dense = now.model.structure
     pruning.apply(now)
-    assert now.ema is not None
-    assert now.ema.structure == now.model.structure
+    assert now.ema is None and now.best is now.model
     assert now.model.structure.size < dense.size
-    # The average was half of the model everywhere, and still is: the same channels were kept.
-    np.testing.assert_array_equal(now.ema.vector, now.model.vector * np.float32(0.5))
     load_unet(small_config(), now.model)
     [prune] = events(ledger, "prune")
     assert (prune["round"], prune["ratio"]) == (3, 0.25)
@@ -60,7 +57,21 @@ def test_model_and_average_are_pruned_alike(ledger: Ledger) -> None:
     assert prune["macs_after"] < prune["macs_before"]
 
 
-def test_without_an_average_there_is_none_to_prune(ledger: Ledger) -> None:
-    now = state(3, ema=False)
+def test_at_other_moments_the_average_stays(ledger: Ledger) -> None:
+    now = state(2)
+    average = now.ema
     schedule(ledger, *SPARSE).apply(now)
-    assert now.ema is None
+    assert now.ema is average
+
+
+@pytest.mark.parametrize(
+    ("overrides", "since"),
+    [
+        (["pruning=none"], [0, 1, 2, 3, 4, 5]),
+        (["pruning=at_start"], [0, 1, 2, 3, 4, 5]),
+        (SPARSE, [0, 1, 2, 0, 1, 2]),
+    ],
+)
+def test_rounds_are_counted_from_the_pruning(ledger: Ledger, overrides: list[str], since: list[int]) -> None:
+    pruning = schedule(ledger, *overrides)
+    assert [pruning.rounds_since(committed) for committed in range(6)] == since

@@ -8,6 +8,8 @@ from helpers import events
 from small_root import HOMES, Run, crowd, lane
 
 from fedphd.common.wire.messages import ClientUpdate, RoundOrder, TrainOrder
+from fedphd.server import checkpoint
+from fedphd.server.state import warmed_up
 
 BY_SCORE = ["weighting=homogeneity", "weighting.root.a=1200", "weighting.root.unit=image"]
 
@@ -80,10 +82,34 @@ def test_the_average_of_rounds_by_hand(tmp_path: Path) -> None:
     run.rounds(1)
     assert run.state.ema is run.state.model is run.state.best
     run.rounds(2)
-    # w is 3.625, 7.25, 10.875: 3.625; 0.75 * 3.625 + 0.25 * 7.25 = 4.53125; 0.75 * 4.53125 + 0.25 * 10.875
-    np.testing.assert_array_equal(run.state.ema.vector, [6.1171875, 16.1171875])
+    # w is 3.625, 7.25, 10.875. The decay is 2/11, then 3/12: 2/11 * 3.625 + 9/11 * 7.25 = 6.591; 1/4 and 3/4 of these
+    np.testing.assert_allclose(run.state.ema.vector, [9.803977, 19.803977], rtol=1e-6)
     assert run.state.best is run.state.ema
     assert run.state.ema.vector.dtype == np.float32
+
+
+def test_the_decay_grows_up_to_the_one_that_is_asked_for() -> None:
+    assert [warmed_up(0.9, averaged) for averaged in (0, 1, 8, 79, 80, 1000)] == [0.1, 2 / 11, 0.5, 80 / 89, 0.9, 0.9]
+    assert warmed_up(0.2, 1) == 2 / 11 and warmed_up(0.2, 2) == 0.2
+
+
+def test_an_average_that_begins_after_the_pruning_is_young_again(tmp_path: Path) -> None:
+    run = Run(tmp_path, HOMES, "ema_decay=0.75", "rounds=3", "pruning=sparse_then_prune", "pruning.sparse_rounds=2")
+    decays = []
+    for committed in range(4):
+        run.state.round = committed
+        decays.append(run.strategy._decay)
+    assert decays == [1 / 10, 2 / 11, 1 / 10, 2 / 11]
+
+
+def test_the_average_of_a_resumed_run_is_the_same_bit_for_bit(tmp_path: Path) -> None:
+    whole, cut = (Run(tmp_path / name, HOMES, "ema_decay=0.9") for name in ("whole", "cut"))
+    whole.rounds(4)
+    cut.rounds(2)
+    checkpoint.save(cut.state, tmp_path / "checkpoints", keep=1)
+    vars(cut.state).update(vars(checkpoint.load(tmp_path / "checkpoints")))
+    cut.rounds(2)
+    assert cut.state.best.hash == whole.state.best.hash != whole.state.model.hash
 
 
 def test_without_an_average_the_model_is_the_best(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from fedphd.common.data import load
 from fedphd.common.data.images import Pixels
 from fedphd.common.training.compute import threads
-from fedphd.server.evaluation.classifier import Classifier, train_classifier
+from fedphd.server.evaluation.classifier import Classifier, outputs, train_classifier
 from fedphd.server.evaluation.extractor import EXTRACTORS, Extractor
 from fedphd.server.evaluation.features import Features, in_batches
 from fedphd.server.evaluation.frechet import Array
@@ -59,7 +59,7 @@ class ClassifierFeatures(Features):
         """The classifier, read from its file or trained now."""
         images = load(self.config.data, "train", self.config.seed)
         if self.file.exists():
-            model = Classifier(images.shape, len(images.class_names)).eval().requires_grad_(False)
+            model = Classifier(images.shape, outputs(images)).eval().requires_grad_(False)
             model.load_state_dict(load_file(self.file))
             return model
         model = train_classifier(images, self.epochs, self.config.seed)
@@ -75,8 +75,10 @@ class ClassifierFeatures(Features):
             return in_batches(self.model.features, images, self.config.evaluation.batch_size)
 
     def scores(self, images: Pixels) -> dict[str, float]:
-        """Give the share of the images that falls to each class, which shows classes that are lost."""
+        """Give the share of the images that falls to each class, which shows classes that are lost; of one class nothing."""
         names = load(self.config.data, "train", self.config.seed).class_names
+        if len(names) == 1:
+            return {}
         with threads(1):
             chosen = in_batches(self.model, images, self.config.evaluation.batch_size).argmax(1)
         shares = np.bincount(chosen, minlength=len(names)) / len(images)
