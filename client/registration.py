@@ -6,6 +6,7 @@ from fedphd.client.place import Place
 from fedphd.common.averaging.homogeneity import told_samples
 from fedphd.common.data import check_fits, load
 from fedphd.common.errors import FedPhDError
+from fedphd.common.network.build import check_frozen
 from fedphd.common.wire.messages import Profile, Unable, as_line, as_notes
 
 OWN_PATH = "DATA-PATH"  # stands for a client's own `data-path` in what travels
@@ -26,6 +27,7 @@ def answer_to_roll_call(place: Place) -> Profile | Unable:
 
 def _profile(place: Place) -> Profile:
     config = place.config
+    check_frozen(config.model)
     config.data.check_there()
     images = load(config.data, "train", config.seed)
     check_fits(images, config.model)

@@ -14,7 +14,6 @@ from fedphd.common.errors import FedPhDError, SettingError
 if TYPE_CHECKING:
     from fedphd.common.config import Config
     from fedphd.common.network import UNet
-    from fedphd.server.state import GlobalState
 
 __all__ = ["FedPhDError", "Run", "SettingError", "compose", "load_model", "read_run", "train"]
 
@@ -155,26 +154,8 @@ def load_model(folder: Path | str, round: int | None = None) -> "UNet":
     SettingError
         If there is no such checkpoint, or the run has no global model because clients keep parts of their own.
     """
-    from fedphd.server.pruning_schedule import load_unet
+    from fedphd.server.pruning_schedule import merged
+    from fedphd.server.trained import trained_model
 
-    run = read_run(folder)
-    if run.config.exchange.keeps_parts:
-        advice = "clients keep parts of their own, so there is no global model to load"
-        raise SettingError("exchange", run.config.exchange.kind, advice)
-    return load_unet(run.config, _state(run, round).best).eval()
-
-
-def _state(run: Run, number: int | None) -> "GlobalState":
-    """Read a run's checkpoint of a round, or its newest sound one."""
-    from fedphd.common.run.run_folder import CHECKPOINTS
-    from fedphd.server import checkpoint
-
-    if number is None:
-        return checkpoint.load(run.path / CHECKPOINTS)
-    if number not in run.checkpoints:
-        there = ", ".join(map(str, run.checkpoints)) or "none"
-        raise SettingError("round", number, f"there is no checkpoint of this round in {run.path}; of rounds: {there}")
-    try:
-        return checkpoint.load_round(run.path / CHECKPOINTS, number)
-    except checkpoint.DamagedCheckpointError as error:
-        raise SettingError("round", number, f"its checkpoint is damaged: {error}") from None
+    config, model = trained_model(Path(folder).expanduser().absolute(), round=round)
+    return merged(config, model).eval()

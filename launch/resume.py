@@ -52,6 +52,8 @@ def _close(tree: Any, before: Config) -> None:
         tree["pruning"]["sparse_rounds"] = getattr(before.pruning, "sparse_rounds", None)
     if tree["data"].get("channels", 0) is None:  # of the images, as is what the U-Net leaves open
         tree["data"]["channels"] = getattr(before.data, "channels", None)
+    if tree["model"].get("init") is not None and tree["model"].get("init_hash") is None:  # of the given weights
+        tree["model"]["init_hash"] = before.model.init_hash
     unet = tree["model"]["unet"]
     unet |= {name: before.model.unet[name] for name in unet.keys() & before.model.unet.keys() if unet[name] is None}
 

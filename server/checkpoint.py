@@ -83,14 +83,27 @@ def load(folder: Path) -> GlobalState:
     SettingError
         If there is none.
     """
-    for checkpoint in _newest_first(folder):
-        try:
-            return _read(checkpoint)
-        except DamagedCheckpointError as error:
-            log.warning("%s is damaged (%s); trying the one before", checkpoint, error)
-    raise SettingError(
-        "checkpoint.resume", folder.parent, "holds no sound checkpoint; give the run folder of a started run"
-    )
+    state = newest(folder)
+    if state is None:
+        advice = "holds no sound checkpoint; give the run folder of a started run"
+        raise SettingError("checkpoint.resume", folder.parent, advice)
+    return state
+
+
+def newest(folder: Path) -> GlobalState | None:
+    """Read the newest sound checkpoint in `folder` as `load` does; None if there is none.
+
+    While the run goes on, the ones that were listed may be removed for newer ones: then those are read.
+    """
+    tried: set[Path] = set()
+    while untried := [one for one in _newest_first(folder) if one not in tried]:
+        for checkpoint in untried:
+            try:
+                return _read(checkpoint)
+            except DamagedCheckpointError as error:
+                log.warning("%s is damaged (%s); trying the one before", checkpoint, error)
+        tried.update(untried)
+    return None
 
 
 def load_round(folder: Path, number: int) -> GlobalState:
@@ -114,9 +127,10 @@ def _read(checkpoint: Path) -> GlobalState:
         lines = (checkpoint / SUMS).read_text(encoding="ascii").rstrip("\n").split("\n")
         digests = {name: digest for digest, name in (line.split("  ") for line in lines)}
         files = {name: (checkpoint / name).read_bytes() for name in digests}
+        there = {file.name for file in checkpoint.iterdir()}
     except (OSError, ValueError) as error:
         raise DamagedCheckpointError(str(error)) from error
-    if {file.name for file in checkpoint.iterdir()} != {SUMS, *files}:
+    if there != {SUMS, *files}:
         raise DamagedCheckpointError(f"{SUMS} does not name the files that are there")
     for name, digest in digests.items():
         if hashlib.sha256(files[name]).hexdigest() != digest:
@@ -151,7 +165,9 @@ def _model(tensors: object, data: bytes) -> PackedModel:
 
 
 def _newest_first(folder: Path) -> Iterator[Path]:
-    yield from sorted(folder.glob("round_[0-9]*"), key=_round, reverse=True)
+    # What a user has copied there, as round_0002.bak, is none of the run's.
+    own = (one for one in folder.glob("round_*") if one.name.removeprefix("round_").isdecimal())
+    yield from sorted(own, key=_round, reverse=True)
 
 
 def _checkpoint(folder: Path, number: int) -> Path:

@@ -111,8 +111,8 @@ class RunFolder:
 
     def checkpoint_rounds(self) -> list[int]:
         """List the root rounds of which there are checkpoints, whole or damaged ones."""
-        folders = (self.path / CHECKPOINTS).glob("round_[0-9]*")
-        return sorted(int(folder.name.removeprefix("round_")) for folder in folders)
+        numbers = (folder.name.removeprefix("round_") for folder in (self.path / CHECKPOINTS).glob("round_*"))
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def _mapping(path: Path) -> dict[str, Any]:
