@@ -25,7 +25,7 @@ from fedphd.common.config.pruning import PRUNINGS, PruningConfig, fill_sparse_ro
 from fedphd.common.config.runtime import RUNTIMES, RuntimeConfig
 from fedphd.common.config.topology import TopologyConfig
 from fedphd.common.config.training import DiffusionConfig, TrainingConfig
-from fedphd.common.config.types import FolderOrId, Ratio
+from fedphd.common.config.types import CLASS_EMBEDS, FolderOrId, Ratio
 from fedphd.common.config.weighting import TiersWeighting
 from fedphd.common.data.data_set import DATA_SETS, DataSet
 from fedphd.common.data.images import Split
@@ -75,9 +75,16 @@ class ModelConfig(Section):
     """A U-Net (`conf/model/`)."""
 
     name: str
+    classes: Literal["labels"] | None = None  # what the U-Net is told of each image
     network: str  # a registered name, or the import path package.module:Class
     unet: dict[str, object]
     autoencoder: AutoencoderConfig | None
+
+    @property
+    def number_of_classes(self) -> int | None:
+        """Number of classes that the U-Net is told; None where it is told none."""
+        embeds = self.unet.get(CLASS_EMBEDS)
+        return embeds - 1 if self.classes is not None and isinstance(embeds, int) else None
 
 
 # --- evaluation and runtime ------------------------------------------------------------------
