@@ -27,11 +27,12 @@ def in_proportion(counts: Sequence[float], images: int, first: int = 0) -> Indic
     NDArray[int64]
         Class numbers, shape (n,).
     """
-    shares = np.asarray(counts, np.float64) / np.sum(counts)
+    weights = np.asarray(counts, np.float64)
+    total = weights.sum()
     asked = np.empty(first + images, np.int64)
-    behind = np.zeros(len(shares))
+    behind = np.zeros(len(weights))  # in images times the total, so that whole counts stay exact
     for place in range(len(asked)):
-        behind += shares
+        behind += weights
         asked[place] = behind.argmax()  # of equal ones the first
-        behind[asked[place]] -= 1
+        behind[asked[place]] -= total
     return asked[first:]
