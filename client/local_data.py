@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fedphd.common.config import Config
 from fedphd.common.data import DataSet, ImageSet, load
 from fedphd.common.data.cache import keep, name_of
+from fedphd.common.data.images import Indices
 from fedphd.common.data.partitions import Partition, partition
 
 
@@ -40,6 +41,11 @@ class LocalData:
     def counts(self) -> NDArray[np.int64]:
         """How many images there are of each class, shape (classes,); nothing is decoded for that."""
         return np.bincount(self.own.labels, minlength=len(self.classes))
+
+    @property
+    def labels(self) -> Indices:
+        """Class number of each image, shape (n,)."""
+        return self.own.labels
 
     @cached_property
     def images(self) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.distances import check_each
 from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.wire.parts import PARTS, part_of
+from fedphd.launch.classes import with_classes
 from fedphd.launch.following import follow_images
 from fedphd.launch.holdings import Holding, read_images, save
 from fedphd.launch.runtimes.deployment import address
@@ -41,8 +42,8 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
     Returns
     -------
     tuple[Config, list[str]]
-        The configuration as the run's processes need it, with absolute paths, `model.init_hash`, and nothing that
-        follows the images left open, and what the user should know, as `check` says it.
+        The configuration as the run's processes need it, with absolute paths, `model.init_hash`, the number of classes,
+        and nothing that follows the images left open, and what the user should know, as `check` says it.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
         If `check` finds something, the folder holds another run or is in use, or what the root needs for its
         measurements is missing.
     """
-    config, of_given = identified(follow_images(config))
+    config, of_given = identified(with_classes(follow_images(config)))
     notes, holdings = _look(config)
     notes = of_given + notes
     if config.checkpoint.resume is None:
@@ -84,7 +85,7 @@ def check(config: Config) -> list[str]:
         the U-Net; if the U-Net cannot be built or pruned so, or has no such parts; if `model.init` cannot be read or
         does not fit it; if the device is not there.
     """
-    return _look(config)[0]
+    return _look(with_classes(config))[0]
 
 
 def _look(config: Config) -> tuple[list[str], list[Holding]]:
@@ -169,6 +170,11 @@ def _idle_parts(config: Config) -> list[str]:
         notes.append(
             f"correction.images={correction.images} are fewer than topology.clients={clients}: of some clients' local "
             "models no image is drawn"
+        )
+    if config.model.classes is None and config.sampler.guidance != 1:
+        notes.append(
+            f"sampler.guidance={config.sampler.guidance:g} has no effect with model.classes=null: only a model that is "
+            "told classes is guided to one"
         )
     return notes + _idle_assignment(config)
 

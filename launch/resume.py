@@ -8,6 +8,7 @@ import yaml
 from fedphd.common.config import Config, decides, leaves, validate
 from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import one_line
+from fedphd.launch.classes import with_classes
 
 
 def from_resumed(tree: Any) -> Config | None:
@@ -38,7 +39,7 @@ def from_resumed(tree: Any) -> Config | None:
         raise SettingError("checkpoint.resume", resume, "is not a run folder: it has no config.yaml")
     before = _before(file)
     _close(tree, before)
-    now = validate(tree)
+    now = with_classes(validate(tree))
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first
         if old.get(key) != new.get(key) and decides(key, now):

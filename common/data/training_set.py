@@ -5,7 +5,28 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from fedphd.common.network.conditioning import NO_CLASS
+
 MOST = 0.5  # of a GPU's free memory, that images may take
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that a network is trained on together.
+
+    Attributes
+    ----------
+    x_0 : Tensor
+        Pixels in [-1, 1], or latents, shape (B, C, H, W).
+    labels : Tensor or None
+        What the network is told of each, a class number or `NO_CLASS`, shape (B,); None: nothing.
+    """
+
+    x_0: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x_0)
 
 
 @dataclass(frozen=True)
@@ -20,11 +41,14 @@ class TrainingSet:
         Latents of the mirrored images, shape (N, C, H, W); pixels are mirrored when they are used.
     elsewhere : device or None
         Where batches are given; None: where the images are.
+    labels : Tensor or None
+        Class number of each image, shape (N,), int64; None where the U-Net is told none.
     """
 
     images: Tensor
     mirrored: Tensor | None = None
     elsewhere: torch.device | None = None
+    labels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -36,10 +60,29 @@ class TrainingSet:
 
     def to(self, device: torch.device) -> "TrainingSet":
         """Give batches on a device: all images move there, or, where they would fill a GPU, each batch by itself."""
+        labels = None if self.labels is None else self.labels.to(device)
         size = self.images.nbytes + (0 if self.mirrored is None else self.mirrored.nbytes)
         if device.type == "cuda" and size > MOST * torch.cuda.mem_get_info(device)[0]:
-            return replace(self, elsewhere=device)
-        return TrainingSet(self.images.to(device), None if self.mirrored is None else self.mirrored.to(device))
+            return replace(self, elsewhere=device, labels=labels)
+        mirrored = None if self.mirrored is None else self.mirrored.to(device)
+        return TrainingSet(self.images.to(device), mirrored, labels=labels)
+
+    def labelled(self, indices: Tensor, flip: bool, dropout: float) -> Batch:
+        """Give x_0 of the images at `indices` and what the network is told of them.
+
+        Parameters
+        ----------
+        indices, flip
+            As for `batch`.
+        dropout : float
+            p_uncond, with which each label is replaced by "no class", so that the network learns to do without
+            (Ho and Salimans 2022, algorithm 1). Drawn by torch's global generator, after the mirroring.
+        """
+        x_0 = self.batch(indices, flip)
+        if self.labels is None:
+            return Batch(x_0)
+        labels = self.labels[indices]
+        return Batch(x_0, torch.where(torch.rand(len(labels), device=labels.device) < dropout, NO_CLASS, labels))
 
     def batch(self, indices: Tensor, flip: bool) -> Tensor:
         """Give x_0 of the images at `indices`, shape (B, C, H, W): pixels in [-1, 1], or latents.
