@@ -5,6 +5,7 @@ from torch import nn
 
 from fedphd.common.config import ModelConfig
 from fedphd.common.errors import SettingError
+from fedphd.common.network.conditioning import apply
 from fedphd.common.network.networks import KEY, UNet, find_network, image_shape, note_options
 from fedphd.common.network.structure import Structure
 from fedphd.common.training.seeding import derive_seed
@@ -85,7 +86,7 @@ def dry_run(unet: UNet) -> None:
         if isinstance(module, nn.ConvTranspose2d):
             module.register_forward_pre_hook(_check_input)
     with torch.no_grad():
-        sample = unet(torch.empty(1, *shape, device="meta"), torch.zeros(1, device="meta").long()).sample
+        sample = apply(unet, torch.empty(1, *shape, device="meta"), torch.zeros(1, device="meta").long())
     if sample.shape != (1, *shape):
         raise ValueError(f"makes {tuple(sample.shape[1:])} of an image of {shape}")
 
