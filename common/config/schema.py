@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from fedphd.common.choices import Affects, Carried, Section
+from fedphd.common.config.adapters import ADAPTERS, Adapters, NoAdapters
 from fedphd.common.config.checks import check
 from fedphd.common.config.codec import EXACT, HopsCodec, WaysCodec
 from fedphd.common.config.correction import CORRECTIONS, CorrectionConfig
@@ -30,6 +31,7 @@ from fedphd.common.config.weighting import TiersWeighting
 from fedphd.common.data.data_set import DATA_SETS, DataSet
 from fedphd.common.data.images import Split
 from fedphd.common.data.partitions import PARTITIONS, Partition
+from fedphd.common.errors import SettingError
 from fedphd.common.paths import UserPath
 from fedphd.common.training.samplers import SAMPLERS, SamplerConfig
 from fedphd.common.wire.exchange import EXCHANGES, Exchange
@@ -72,12 +74,38 @@ class AutoencoderConfig(Section):
 
 
 class ModelConfig(Section):
-    """A U-Net (`conf/model/`)."""
+    """A U-Net (`conf/model/`), and what it starts from.
+
+    Attributes
+    ----------
+    init : str or None
+        A run, an export, a folder in diffusers' format or an id of the Hugging Face hub, whose weights are the first
+        ones; None: they are drawn.
+    init_hash : str or None
+        `PackedModel.hash` of these weights; the start fills it in, so that all machines of a run mean the same ones.
+    adapters : Adapters
+        What is trained beside them; by default nothing: they are trained themselves.
+    """
 
     name: str
     network: str  # a registered name, or the import path package.module:Class
     unet: dict[str, object]
     autoencoder: AutoencoderConfig | None
+    init: FolderOrId | None = None
+    init_hash: str | None = None
+    adapters: Annotated[Adapters, ADAPTERS.at("model.adapters")] = NoAdapters(kind="none")
+
+    def check(self, config: "Config") -> None:
+        """Check that what is given belongs together.
+
+        Raises
+        ------
+        SettingError
+            If adapters have no given weights or these would be pruned, or a hash is of nothing.
+        """
+        if self.init is None and self.init_hash is not None:
+            raise SettingError("model.init_hash", self.init_hash, "is of no weights; give them with model.init")
+        self.adapters.check_with(config)
 
 
 # --- evaluation and runtime ------------------------------------------------------------------

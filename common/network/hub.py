@@ -1,0 +1,104 @@
+"""A pretrained model's files in diffusers' layout: in a folder of the user's, or from the Hugging Face hub."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+
+from fedphd.common.errors import SettingError
+
+OPTIONS, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+
+
+class MissingFileError(SettingError):
+    """The folder or the hub's repository is there, and a file is not in it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a user says that a pretrained model is.
+
+    Attributes
+    ----------
+    key : str
+        The setting that says so.
+    path : str
+        A folder, or an id of the hub.
+    what : str
+        What should be there, as "autoencoder".
+    subfolder : str or None
+        Where within that.
+    elsewhere : str
+        The advice if a file is not there but perhaps in a subfolder.
+    """
+
+    key: str
+    path: str
+    what: str
+    subfolder: str | None = None
+    elsewhere: str = ""
+
+    def folder(self) -> Path:
+        """Find the folder with options and weights: the user's own, or one of the hub's cache.
+
+        Of a hub's id, both are fetched once; what is there already is taken as it is, also offline.
+
+        Raises
+        ------
+        MissingFileError
+            If one of the files is not there.
+        SettingError
+            If there is no such folder or id, or the hub cannot be reached.
+        """
+        path = Path(self.path).expanduser()
+        if not path.is_dir():
+            if path.exists() or self.path.startswith(("/", "~", ".")):
+                raise self.unusable("is no folder; give one in diffusers' format, or an id of the Hugging Face hub")
+            return self._from_hub()
+        folder = path / (self.subfolder or "")
+        for file in (OPTIONS, WEIGHTS):
+            if not (folder / file).is_file():
+                advice = f"there is no {file} in {folder}; give a folder with both {OPTIONS} and {WEIGHTS}"
+                raise MissingFileError(self.key, self.path, f"{advice}{self.elsewhere}")
+        return folder
+
+    def unusable(self, advice: str) -> SettingError:
+        """Make the error of a model that cannot be used."""
+        return SettingError(self.key, self.path, advice)
+
+    def _from_hub(self) -> Path:
+        try:
+            for file in (OPTIONS, WEIGHTS):
+                fetched = self._fetch(file)
+        except HFValidationError:
+            raise self.unusable("is neither a folder nor an id of the Hugging Face hub (owner/name)") from None
+        except RepositoryNotFoundError:
+            advice = f"is no folder, and the Hugging Face hub shows no such {self.what}; if it is private: hf auth login"
+            raise self.unusable(advice) from None
+        except LocalEntryNotFoundError:
+            advice = f"is no folder, and the Hugging Face hub cannot be reached; bring the {self.what} here and give its"
+            raise self.unusable(f"{advice} folder") from None
+        except EntryNotFoundError:
+            advice = f"has no {file} on the Hugging Face hub{self.elsewhere}"
+            raise MissingFileError(self.key, self.path, advice) from None
+        except (HfHubHTTPError, OSError) as error:
+            raise self.unusable(f"cannot be fetched from the Hugging Face hub ({first_line(error)})") from error
+        return Path(fetched).parent
+
+    def _fetch(self, file: str) -> str:
+        try:
+            return hf_hub_download(self.path, file, subfolder=self.subfolder, local_files_only=True)
+        except LocalEntryNotFoundError:
+            return hf_hub_download(self.path, file, subfolder=self.subfolder)
+
+
+def first_line(error: Exception) -> str:
+    """Give what a library says of an error, in one line."""
+    return (str(error) or repr(error)).split("\n")[0]
