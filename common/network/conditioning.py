@@ -1,11 +1,17 @@
-"""Networks that are told the class of what they predict from: class numbers, and one more for "no class"."""
+"""Networks that are told the class of what they predict from: class numbers, and one more for "no class".
 
-from typing import cast
+Exports carry a copy of this module, so it imports nothing of ours (`fedphd.launch.export.bundle`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from fedphd.common.network.networks import UNet
+if TYPE_CHECKING:
+    from fedphd.common.network.networks import UNet
 
 
 def no_class(unet: UNet) -> int | None:
