@@ -25,6 +25,7 @@ from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.distances import check_each
 from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.wire.parts import PARTS, part_of
+from fedphd.launch.classes import with_classes
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
 from fedphd.server.evaluation.measures import fewest, find_measures
@@ -42,8 +43,8 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
     Returns
     -------
     tuple[Config, list[str]]
-        The configuration as the run's processes need it, with absolute paths, and what the user should know, as
-        `check` says it.
+        The configuration as the run's processes need it, with absolute paths and the number of classes, and what the
+        user should know, as `check` says it.
 
     Raises
     ------
@@ -51,6 +52,7 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
         If `check` finds something, the folder holds another run or is in use, or what the root needs for its
         measurements is missing.
     """
+    config = with_classes(config)
     notes = check(config)
     if config.checkpoint.resume is None:
         refuse_used(run_dir)
@@ -81,6 +83,7 @@ def check(config: Config) -> list[str]:
         or its autoencoder, or cannot be split as asked; if the autoencoder cannot be loaded or its latents do not fit
         the U-Net; if the U-Net cannot be built or pruned so, or has no such parts; if the device is not there.
     """
+    config = with_classes(config)
     device = pick_device(config)
     _check_gpus(config.runtime)
     if isinstance(config.runtime, Deployment):
@@ -170,6 +173,11 @@ def _idle_parts(config: Config) -> list[str]:
         notes.append(
             f"correction.images={correction.images} are fewer than topology.clients={clients}: of some clients' local "
             "models no image is drawn"
+        )
+    if config.model.classes is None and config.sampler.guidance != 1:
+        notes.append(
+            f"sampler.guidance={config.sampler.guidance:g} has no effect with model.classes=null: only a model that is "
+            "told classes is guided to one"
         )
     return notes + _idle_assignment(config)
 

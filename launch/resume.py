@@ -8,6 +8,7 @@ import yaml
 from fedphd.common.config import Config, decides, leaves, validate
 from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import one_line
+from fedphd.launch.classes import with_classes
 
 
 def from_resumed(tree: Any) -> Config | None:
@@ -40,7 +41,7 @@ def from_resumed(tree: Any) -> Config | None:
     if tree["pruning"].get("sparse_rounds", 0) is None:
         # Left open, it follows from the number of rounds, which may have grown since.
         tree["pruning"]["sparse_rounds"] = getattr(before.pruning, "sparse_rounds", None)
-    now = validate(tree)
+    now = with_classes(validate(tree))
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first
         if old.get(key) != new.get(key) and decides(key, now):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from fedphd.common.config import ModelConfig
+from fedphd.common.config import CLASS_EMBEDS, ModelConfig
 from fedphd.common.errors import SettingError
 from fedphd.common.network.conditioning import apply
 from fedphd.common.network.networks import KEY, UNet, find_network, image_shape, note_options
@@ -106,6 +106,26 @@ def _check_options(model: ModelConfig) -> None:
     size = model.unet.get("sample_size")
     if type(size) is not int or size < 1:
         raise SettingError("model.unet", {"sample_size": size}, "must be the side of the square images in pixels")
+    _check_classes(model, known)
+
+
+def _check_classes(model: ModelConfig, known: list[str]) -> None:
+    """Check that a network is told classes if it is to be, and that their number is known."""
+    embeds = model.unet.get(CLASS_EMBEDS)
+    if model.classes is None:
+        if embeds is not None:
+            raise SettingError(
+                "model.unet", {CLASS_EMBEDS: embeds}, "is for model.classes=labels, which sets it; leave it out"
+            )
+        return
+    if known and CLASS_EMBEDS not in known:
+        advice = (
+            f"{model.network} cannot be told classes: it has no option {CLASS_EMBEDS}; use null, or network: unet2d"
+        )
+        raise SettingError("model.classes", model.classes, advice)
+    if type(embeds) is not int or embeds < 2:
+        advice = f"needs model.unet.{CLASS_EMBEDS}, the number of classes and one; a start sets it from the images"
+        raise SettingError("model.classes", model.classes, advice)
 
 
 def _check_weights(model: ModelConfig, unet: UNet) -> None:

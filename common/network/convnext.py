@@ -41,6 +41,8 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         Width of each level in units of `dim`. The resolution halves from level to level.
     attention_heads, attention_head_dim : int
         Heads of each attention, and channels of each head.
+    num_class_embeds : int or None
+        Number of labels, whose embeddings are added to the time's, as in diffusers' U-Nets; ours. None: no labels.
 
     Raises
     ------
@@ -58,6 +60,7 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         dim_mults: Sequence[int] = (1, 2, 4),
         attention_heads: int = 4,
         attention_head_dim: int = 32,
+        num_class_embeds: int | None = None,
     ) -> None:
         super().__init__()
         if dim < 4:
@@ -69,6 +72,7 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.conv_in = nn.Conv2d(in_channels, first, 7, padding=3)
         self.time_proj = Timesteps(dim, flip_sin_to_cos=False, downscale_freq_shift=1)
         self.time_embedding = TimestepEmbedding(dim, time, act_fn="gelu")
+        self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, time)
         self.down_blocks = nn.ModuleList()
         for level, (narrow, wide) in enumerate(pairwise([first, *widths]), start=1):
             halve = nn.Conv2d(wide, wide, 4, stride=2, padding=1) if level < len(widths) else nn.Identity()
@@ -80,7 +84,7 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
             self.up_blocks.append(Level(2 * wide, narrow, time, heads, double))
         self.conv_out = nn.Sequential(ConvNextBlock(widths[0], widths[0]), nn.Conv2d(widths[0], out_channels, 1))
 
-    def forward(self, sample: Tensor, timestep: Tensor | float) -> UNet2DOutput:
+    def forward(self, sample: Tensor, timestep: Tensor | float, class_labels: Tensor | None = None) -> UNet2DOutput:
         """Predict the noise.
 
         Parameters
@@ -89,6 +93,8 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
             x_t, shape (B, C, H, W).
         timestep : Tensor or float
             t: one number, or a tensor of shape (), (1,) or (B,).
+        class_labels : Tensor, optional
+            Shape (B,); needed if there are `num_class_embeds`.
 
         Returns
         -------
@@ -98,6 +104,8 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
         # The sinusoids are computed in float32, whatever the weights are.
         embedding = self.time_embedding(self.time_proj(t).to(self.dtype))
+        if self.class_embedding is not None:
+            embedding = embedding + self.class_embedding(class_labels)
         x, skips = self.conv_in(sample), []
         for block in self.down_blocks:
             features, x = block(x, embedding)

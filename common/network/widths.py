@@ -82,11 +82,11 @@ def _resize(name: str, module: nn.Module, shapes: Mapping[str, Shape]) -> None:
 
 
 def _note_widths(name: str, module: nn.Module, shapes: Mapping[str, Shape]) -> None:
-    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.GroupNorm):
+    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.GroupNorm | nn.Embedding):
         key = next(key for key, shape in shapes.items() if shape != tuple(module.get_parameter(key).shape))
         raise WidthError(f"tensor {name}.{key}: shape {shapes[key]}, but only layers with channels can be narrower")
     weight = shapes["weight"]
-    outputs = weight[1:2] if isinstance(module, nn.ConvTranspose2d) else weight[:1]
+    outputs = weight[1:2] if isinstance(module, nn.ConvTranspose2d | nn.Embedding) else weight[:1]
     if shapes.get("bias", outputs) != outputs:
         raise WidthError(f"tensor {name}.bias: shape {shapes['bias']} must be {outputs}, as its weight's outputs")
     if isinstance(module, nn.ConvTranspose2d):
@@ -95,6 +95,10 @@ def _note_widths(name: str, module: nn.Module, shapes: Mapping[str, Shape]) -> N
         module.groups = module.in_channels = module.out_channels = weight[0]
     elif isinstance(module, nn.Conv2d):
         module.out_channels, module.in_channels = weight[:2]
+    elif isinstance(module, nn.Embedding):
+        if weight[0] != module.num_embeddings:
+            raise WidthError(f"tensor {name}.weight: {weight[0]} rows must be {module.num_embeddings}")
+        module.embedding_dim = weight[1]
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = weight
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fedphd.common.network.conditioning import apply, no_class
+from fedphd.common.network.conditioning import NO_CLASS, apply, number_of_classes
 
 if TYPE_CHECKING:
     from fedphd.common.network import UNet
@@ -27,14 +27,13 @@ def guided(unet: UNet, labels: Tensor | None, guidance: float) -> Predict:
     unet : UNet
         Called as diffusers' U-Nets are.
     labels : Tensor or None
-        Class numbers, shape (B,), on the U-Net's device; None: "no class", which nothing guides.
+        Class numbers, shape (B,), on the U-Net's device; None: no class, to which nothing guides.
     guidance : float
         w. At 1, the network runs once a step, else on a batch of twice the size.
     """
-    none = no_class(unet)
-    if labels is None or none is None or guidance == 1:
+    if labels is None or number_of_classes(unet) is None or guidance == 1:
         return lambda x_t, t: apply(unet, x_t, t, labels)
-    both = torch.cat([torch.full_like(labels, none), labels])
+    both = torch.cat([torch.full_like(labels, NO_CLASS), labels])
 
     def predict(x_t: Tensor, t: Tensor) -> Tensor:
         of_none, of_class = apply(unet, torch.cat([x_t, x_t]), t, both).chunk(2)

@@ -14,7 +14,7 @@ import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput, ModelMixin, SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 
-from fedphd.common.network.conditioning import no_class
+from fedphd.common.network.conditioning import number_of_classes
 from fedphd.common.training.guidance import guided
 
 if TYPE_CHECKING:
@@ -120,11 +120,11 @@ class FedPhDPipeline(DiffusionPipeline):  # type: ignore[misc]
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def _labels(self, given: Sequence[int], count: int) -> Tensor:
-        none = no_class(self.unet)
-        if none is None:
+        classes = number_of_classes(self.unet)
+        if classes is None:
             raise ValueError("this U-Net was trained without classes: leave class_labels out")
-        if len(given) != count or not all(0 <= label < none for label in given):
-            raise ValueError(f"class_labels={list(given)}: give {count}, one for each image, from 0 to {none - 1}")
+        if len(given) != count or not all(0 <= label < classes for label in given):
+            raise ValueError(f"class_labels={list(given)}: give {count}, one for each image, from 0 to {classes - 1}")
         return torch.tensor(list(given), device=self._execution_device)
 
     def _walk(self, predict: Any, noise: Tensor, generator: Generators | None, steps: int) -> Tensor:

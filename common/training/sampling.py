@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedphd.common.config import Config
+from fedphd.common.config import Config, ModelConfig
 from fedphd.common.data.images import Indices, Pixels
+from fedphd.common.data.proportion import in_proportion
 from fedphd.common.network import UNet
 from fedphd.common.network.autoencoder import Autoencoder, autoencoder_of
 from fedphd.common.network.networks import image_shape
@@ -125,6 +126,12 @@ class Sampler:
             at = start - places.start
             asked = None if labels is None else torch.from_numpy(labels[at : at + size]).to(self.device)
             yield at, self.reverse.sample(unet, epsilon, generators, asked)
+
+
+def all_alike(model: ModelConfig, images: int) -> Indices | None:
+    """Ask a model that is told classes for as many images of each, shape (n,); None for one that is told none."""
+    classes = model.number_of_classes
+    return None if classes is None else in_proportion([1] * classes, images)
 
 
 def _to_bytes(images: Tensor) -> Pixels:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fedphd.common.network.build import build_unet
-from fedphd.common.network.conditioning import apply, no_class
+from fedphd.common.network.conditioning import NO_CLASS, apply, number_of_classes
 from fedphd.common.training.guidance import guided
 from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.training.sampling import Sampler
@@ -14,7 +14,7 @@ from tests.helpers import small_config
 
 CPU = torch.device("cpu")
 CLASSES = 3
-EMBEDS = f"+model.unet.num_class_embeds={CLASSES + 1}"
+TOLD = ("model.classes=labels", f"+model.unet.num_class_embeds={CLASSES + 1}")
 SMALL = ("model.unet.block_out_channels=[8,8]", "model.unet.norm_num_groups=2", "sampler.steps=4")
 
 
@@ -24,7 +24,7 @@ def unet(*overrides: str) -> torch.nn.Module:
 
 @pytest.fixture
 def told() -> torch.nn.Module:
-    return unet(EMBEDS)
+    return unet(*TOLD)
 
 
 def batch() -> tuple[Tensor, Tensor, Tensor]:
@@ -32,9 +32,9 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
     return torch.randn(4, 1, 8, 8, generator=generator), torch.tensor(500), torch.tensor([0, 1, 2, 0])
 
 
-def test_no_class_is_the_last_label(told: torch.nn.Module) -> None:
-    assert no_class(told) == CLASSES
-    assert no_class(unet()) is None
+def test_a_network_knows_of_how_many_classes_it_is_told(told: torch.nn.Module) -> None:
+    assert number_of_classes(told) == CLASSES
+    assert number_of_classes(unet()) is None
 
 
 @torch.no_grad()
@@ -42,6 +42,7 @@ def test_without_labels_no_class_is_asked_for(told: torch.nn.Module) -> None:
     x_t, t, _ = batch()
     expected = told(x_t, t, class_labels=torch.full((4,), CLASSES)).sample
     assert torch.equal(apply(told, x_t, t), expected)
+    assert torch.equal(apply(told, x_t, t, torch.full((4,), NO_CLASS)), expected)
     assert torch.equal(guided(told, None, 3.0)(x_t, t), expected)
 
 
@@ -68,7 +69,7 @@ def test_at_one_the_network_runs_once_else_on_a_doubled_batch(
 
 
 def test_an_image_has_its_class_whatever_the_batch(told: torch.nn.Module) -> None:
-    reverse = ReverseProcess.of(small_config(*SMALL, EMBEDS, "sampler.guidance=2"))
+    reverse = ReverseProcess.of(small_config(*SMALL, *TOLD, "sampler.guidance=2"))
     labels = np.array([2, 0, 1, 1, 0])
     whole = Sampler(reverse, 0, 5, CPU).draw(told, 5, labels=labels).astype(int)
     parts = Sampler(reverse, 0, 2, CPU)
