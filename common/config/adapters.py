@@ -45,7 +45,9 @@ class Adapters(Choice):
         if not self.freezes:
             return
         if config.model.init is None:
-            advice = f"model.adapters.kind={self.kind} trains beside given weights; give a folder in diffusers' format, "
+            advice = (
+                f"model.adapters.kind={self.kind} trains beside given weights; give a folder in diffusers' format, "
+            )
             raise SettingError("model.init", None, f"{advice}an export, or an id of the Hugging Face hub")
         if config.pruning.after is not None:
             advice = f"would narrow the weights that model.adapters.kind={self.kind} leaves as they are at every client"

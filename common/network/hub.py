@@ -80,10 +80,14 @@ class Source:
         except HFValidationError:
             raise self.unusable("is neither a folder nor an id of the Hugging Face hub (owner/name)") from None
         except RepositoryNotFoundError:
-            advice = f"is no folder, and the Hugging Face hub shows no such {self.what}; if it is private: hf auth login"
+            advice = (
+                f"is no folder, and the Hugging Face hub shows no such {self.what}; if it is private: hf auth login"
+            )
             raise self.unusable(advice) from None
         except LocalEntryNotFoundError:
-            advice = f"is no folder, and the Hugging Face hub cannot be reached; bring the {self.what} here and give its"
+            advice = (
+                f"is no folder, and the Hugging Face hub cannot be reached; bring the {self.what} here and give its"
+            )
             raise self.unusable(f"{advice} folder") from None
         except EntryNotFoundError:
             advice = f"has no {file} on the Hugging Face hub{self.elsewhere}"

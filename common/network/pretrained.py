@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL, VQModel
 
 from fedphd.common.config import AutoencoderConfig
 from fedphd.common.errors import SettingError
-from fedphd.common.network.hub import OPTIONS, WEIGHTS, Source, first_line
+from fedphd.common.network.hub import OPTIONS, Source, first_line
 
 Network: TypeAlias = AutoencoderKL | VQModel
 

@@ -14,14 +14,16 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from fedphd.common.network import UNet
+from fedphd.common.network.conditioning import apply
+from fedphd.common.network.exported import TABLE
 from fedphd.common.network.networks import image_shape
 from fedphd.common.network.structure import Structure
 
-TIME, FIRST = "time_proj.weight", "time_embedding.linear_1"
+FIRST = "time_embedding.linear_1"
 TOLERANCE = 1e-4  # of the largest number that the U-Net predicts
 
 
-def plain(unet: UNet, timesteps: int) -> UNet2DModel | None:
+def plain(unet: Any, timesteps: int) -> UNet2DModel | None:
     """Give a `UNet2DModel` that plain diffusers can save and load, and that predicts the same.
 
     Parameters
@@ -38,11 +40,11 @@ def plain(unet: UNet, timesteps: int) -> UNet2DModel | None:
     """
     if type(unet) is not UNet2DModel:
         return None
-    options = {key: value for key, value in unet.config.items() if not key.startswith("_")}
-    if _is_built_by(options, unet):
+    dense = {key: value for key, value in unet.config.items() if not key.startswith("_")}
+    if _is_built_by(dense, unet):
         return unet
-    options = _narrowed(unet, options, timesteps)
-    if options is None or not _is_built_by(options, unet, but=(TIME, f"{FIRST}.weight")):
+    options = _narrowed(unet, dense, timesteps)
+    if options is None or not _is_built_by(options, unet, but=(TABLE, f"{FIRST}.weight")):
         return None
     twin = UNet2DModel(**options).eval()
     twin.load_state_dict({**unet.state_dict(), **_table(unet, timesteps, options["block_out_channels"][0])})
@@ -54,7 +56,7 @@ def predicts_alike(one: UNet, other: UNet, timesteps: int, tolerance: float = TO
     times = torch.linspace(0, timesteps - 1, 16).round().long()
     noise = torch.randn((len(times), *image_shape(one)), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected, given = one(noise, times).sample, other(noise, times).sample
+        expected, given = apply(one, noise, times), apply(other, noise, times)
     return bool((expected - given).abs().max() <= tolerance * expected.abs().max())
 
 
@@ -109,4 +111,5 @@ def _table(unet: UNet2DModel, timesteps: int, channels: int) -> dict[str, Tensor
     rank = min(channels, len(s))
     root = s[:rank].sqrt()
     table[:, :rank], weight[:, :rank] = U[:, :rank] * root, Vh[:rank].T * root
-    return {TIME: table, f"{FIRST}.weight": weight, f"{FIRST}.bias": (layer.bias.double() + Z.mean(0)).float().detach()}
+    bias = (layer.bias.detach().double() + Z.mean(0)).float()
+    return {TABLE: table, f"{FIRST}.weight": weight, f"{FIRST}.bias": bias}
