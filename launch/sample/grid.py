@@ -22,7 +22,7 @@ def grid_of(images: Sequence[Image.Image]) -> Image.Image:
     columns = side_of(len(shown))
     rows = ceil(len(shown) / columns)
     empty = [Image.new("RGB", (side, side), "white")] * (rows * columns - len(shown))
-    return make_image_grid([*shown, *empty], rows=rows, cols=columns)
+    return cast(Image.Image, make_image_grid([*shown, *empty], rows=rows, cols=columns))
 
 
 def side_of(count: int) -> int:
