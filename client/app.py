@@ -14,6 +14,7 @@ from fedphd.client.network import network
 from fedphd.client.place import Place
 from fedphd.common.averaging.homogeneity import told_samples
 from fedphd.common.config.topology import homes
+from fedphd.common.network.build import check_frozen
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.sampling import Sampler, all_alike
 from fedphd.common.wire.messages import ClientErrand, Drawing, Profile, TrainOrder
@@ -26,6 +27,7 @@ app = ClientApp()
 def register(message: Message, context: Context) -> Message:
     """Tell who this client is, how many images it has, and how their labels are distributed."""
     place = Place.of(context)
+    check_frozen(place.config.model)
     counts = reported_counts(place.config, place.index, place.folder)
     classes = list(local_data(place.config, place.index).classes)
     profile = Profile(place.name, told_samples(counts), classes, counts)

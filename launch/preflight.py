@@ -18,6 +18,7 @@ from fedphd.common.network import UNet
 from fedphd.common.network.autoencoder import autoencoder_of
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.counting import count
+from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.pruning import prune
 from fedphd.common.run.sole_writer import refuse_used, sole_writer
 from fedphd.common.training.compute import pick_device
@@ -30,6 +31,8 @@ from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
 from fedphd.server.evaluation.measures import fewest, find_measures
 from fedphd.server.evaluation.real import check_real
+from fedphd.server.first_model import first_model, identified
+from fedphd.server.pruning_schedule import load_unet
 from fedphd.server.recorder import check_outlets
 
 CPU_SPEED = 4e10  # MACs in a second on one core, as measured for our U-Nets (3 to 6 times 1e10)
@@ -43,8 +46,8 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
     Returns
     -------
     tuple[Config, list[str]]
-        The configuration as the run's processes need it, with absolute paths and the number of classes, and what the
-        user should know, as `check` says it.
+        The configuration as the run's processes need it, with absolute paths, the number of classes and
+        `model.init_hash`, and what the user should know, as `check` says it.
 
     Raises
     ------
@@ -52,8 +55,8 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
         If `check` finds something, the folder holds another run or is in use, or what the root needs for its
         measurements is missing.
     """
-    config = with_classes(config)
-    notes = check(config)
+    config, of_given = identified(with_classes(config))
+    notes = of_given + check(config)
     if config.checkpoint.resume is None:
         refuse_used(run_dir)
     else:
@@ -81,7 +84,8 @@ def check(config: Config) -> list[str]:
         If there is no such term of the objective, distance, measure, sampler or network, or an option does not fit it;
         if the images, those held out among them, cannot be read or are too few to measure with, do not fit the U-Net
         or its autoencoder, or cannot be split as asked; if the autoencoder cannot be loaded or its latents do not fit
-        the U-Net; if the U-Net cannot be built or pruned so, or has no such parts; if the device is not there.
+        the U-Net; if the U-Net cannot be built or pruned so, or has no such parts; if `model.init` cannot be read or
+        does not fit it; if the device is not there.
     """
     config = with_classes(config)
     device = pick_device(config)
@@ -95,7 +99,7 @@ def check(config: Config) -> list[str]:
         check_each(config.objective.loss)
     _check_data(config)
     autoencoder_of(config.model, device)
-    unet = build_unet(config.model, config.seed)
+    unet = load_unet(config, _model(config))
     check_features(terms_of(config.objective), unet)
     lone_objective(config)
     _check_parts(config, unet)
@@ -103,6 +107,13 @@ def check(config: Config) -> list[str]:
         unet, _ = prune(unet, config.pruning.share)
     notes = _insecure(config.runtime) + _idle_parts(config)
     return notes + (_long_evaluations(config, count(unet)[1]) if device.type == "cpu" else [])
+
+
+def _model(config: Config) -> PackedModel:
+    """Make the first model; a resumed run has its own, and needs `model.init` for adapters only."""
+    if config.checkpoint.resume is None:
+        return first_model(config)
+    return pack(build_unet(config.model, config.seed).state_dict())
 
 
 def _check_data(config: Config) -> None:

@@ -154,8 +154,8 @@ def load_model(folder: Path | str, round: int | None = None) -> "UNet":
     SettingError
         If there is no such checkpoint, or the run has no global model because clients keep parts of their own.
     """
-    from fedphd.server.pruning_schedule import load_unet
+    from fedphd.server.pruning_schedule import merged
     from fedphd.server.trained import trained_model
 
     config, model = trained_model(Path(folder).expanduser().absolute(), round=round)
-    return load_unet(config, model).eval()
+    return merged(config, model).eval()

@@ -41,6 +41,8 @@ def from_resumed(tree: Any) -> Config | None:
     if tree["pruning"].get("sparse_rounds", 0) is None:
         # Left open, it follows from the number of rounds, which may have grown since.
         tree["pruning"]["sparse_rounds"] = getattr(before.pruning, "sparse_rounds", None)
+    if tree["model"].get("init") is not None and tree["model"].get("init_hash") is None:
+        tree["model"]["init_hash"] = before.model.init_hash  # the start noted it; nobody types it
     now = with_classes(validate(tree))
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first

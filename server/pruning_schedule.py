@@ -2,6 +2,7 @@
 
 from fedphd.common.config import Config
 from fedphd.common.network import UNet
+from fedphd.common.network.adapted import AdaptedUNet
 from fedphd.common.network.counting import count
 from fedphd.common.network.lineage import Lineage
 from fedphd.common.network.packing import PackedModel, pack, unpack
@@ -75,7 +76,19 @@ class PruningSchedule:
 
 
 def load_unet(config: Config, model: PackedModel) -> UNet:
-    """Build the U-Net that a packed model describes, with its weights."""
+    """Build the U-Net that a packed model describes, with its weights; or with its adapters, where only these travel.
+
+    Raises
+    ------
+    SettingError
+        If adapters need the weights of `model.init`, and these are not here.
+    """
     unet = rebuild_unet(config.model, model.structure)
     unet.load_state_dict(unpack(model))
     return unet
+
+
+def merged(config: Config, model: PackedModel) -> UNet:
+    """Build the U-Net as `load_unet`, with its adapters, if it has any, added into the weights beside them."""
+    unet = load_unet(config, model)
+    return unet.merged() if isinstance(unet, AdaptedUNet) else unet

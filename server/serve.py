@@ -14,9 +14,6 @@ from fedphd.common.config.topology import edge_timeout
 from fedphd.common.errors import FedPhDError
 from fedphd.common.flower.delivery import deliver
 from fedphd.common.flower.grids import PatientGrid
-from fedphd.common.network.build import build_unet
-from fedphd.common.network.packing import PackedModel, pack
-from fedphd.common.network.pruning import prune
 from fedphd.common.run.events import Fail, Finish, Resume
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.run.run_folder import AUXILIARY, CHECKPOINTS, CONFIG, LEDGER, PARTITION, SPOOL
@@ -26,6 +23,7 @@ from fedphd.common.wire.messages import END
 from fedphd.server import checkpoint
 from fedphd.server.correction import AuxiliarySet, Correction, prepare
 from fedphd.server.errands import Errands
+from fedphd.server.first_model import first_model, pruned_first_model
 from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.recorder import Recorder
 from fedphd.server.registry import Registry, register
@@ -105,7 +103,7 @@ def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> Global
         recorder = Recorder(config, state, pruning, ledger, run_dir, errands.drawings)
         recorder.record()
         if auxiliary is not None and auxiliary.missing():
-            prepare(auxiliary, errands.local_models(auxiliary.missing(), _first_model(config)))
+            prepare(auxiliary, errands.local_models(auxiliary.missing(), pruned_first_model(config)))
             checkpoint.save(state, run_dir / CHECKPOINTS, config.checkpoint.keep)  # with what that cost
         strategy.start(
             grid=PatientGrid(edges, strategy.site.boundary.patience),
@@ -139,17 +137,9 @@ def _resumed(config: Config, ledger: Ledger) -> GlobalState | None:
 
 
 def _first_state(config: Config, pruning: PruningSchedule) -> GlobalState:
-    state = GlobalState(round=0, model=pack(build_unet(config.model, config.seed).state_dict()))
+    state = GlobalState(round=0, model=first_model(config))
     pruning.apply(state)
     return state
-
-
-def _first_model(config: Config) -> PackedModel:
-    """Make the model before the first round, which follows from the seed, also for a run that is long past it."""
-    unet = build_unet(config.model, config.seed)
-    if config.pruning.after == 0:
-        unet, _ = prune(unet, config.pruning.share)
-    return pack(unet.state_dict())
 
 
 def _auxiliary(config: Config, registry: Registry, run_dir: Path, ledger: Ledger) -> AuxiliarySet | None:

@@ -150,7 +150,8 @@ class HierarchicalStrategy(Strategy):  # type: ignore[misc]
         """Write the run's frame to the ledger."""
         topology = self.config.topology
         frame = {"rounds": self.config.rounds, "edge_rounds": topology.edge_rounds, "clients": topology.clients}
-        self.log.write(Start(run=self.config.method, edges=len(self.registry.nodes), **frame))
+        init = self.config.model.init_hash
+        self.log.write(Start(run=self.config.method, edges=len(self.registry.nodes), init=init, **frame))
 
     def _messages(self, question: RoundQuestion) -> Iterator[Message]:
         yield from self.site.boundary.send(question)

@@ -1,4 +1,4 @@
-"""What is trained of a network, and so travels: all of its weights, or adapters beside frozen ones (`conf/adapters/`)."""
+"""What is trained of a network, and travels: all of its weights, or adapters beside frozen ones (`conf/adapters/`)."""
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -85,12 +85,12 @@ class Lora(Adapters):
         """Make peft's LoraConfig: A is drawn (Kaiming uniform), B is zero, so that nothing changes at first."""
         try:
             from peft import LoraConfig  # noqa: PLC0415  (an extra, and slow to import)
-        except ImportError as error:
-            advice = f"needs the library peft ({error}); install the extra: pip install 'fedphd[lora]'"
+        except ImportError:
+            advice = "the library peft is not installed; install the extra: pip install 'fedphd[lora]'"
             raise SettingError("model.adapters.kind", self.kind, advice) from None
         return LoraConfig(
             r=self.rank,
-            lora_alpha=self.alpha,  # type: ignore[arg-type]  (a scale; any number will do)
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
             target_modules=self.targets,
             lora_dropout=self.dropout,
             bias="none",

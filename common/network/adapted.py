@@ -65,7 +65,7 @@ class AdaptedUNet(nn.Module):
         """Yield the adapters, by their names within the network."""
         yield from ((name, one) for name, one in self.network.named_parameters(*args, **kwargs) if name in self._names)
 
-    def state_dict(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *_args: Any, **_kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Give the adapters, detached."""
         return {name: one.detach() for name, one in self.named_parameters()}
 

@@ -1,18 +1,25 @@
 """Building a network from its options and a seed."""
 
+from functools import lru_cache
+
 import torch
 from torch import nn
 
 from fedphd.common.config import CLASS_EMBEDS, ModelConfig
 from fedphd.common.errors import SettingError
+from fedphd.common.network.adapted import AdaptedUNet
 from fedphd.common.network.conditioning import apply
+from fedphd.common.network.given import check_hash, read_given
 from fedphd.common.network.networks import KEY, UNet, find_network, image_shape, note_options
+from fedphd.common.network.packing import unpack
 from fedphd.common.network.structure import Structure
 from fedphd.common.training.seeding import derive_seed
 
 
 def build_unet(model: ModelConfig, seed: int) -> UNet:
-    """Build the dense U-Net, its initial weights drawn from the run's seed alone.
+    """Build the dense U-Net, its initial weights drawn from the run's seed alone; `model.init` is not looked at.
+
+    Where adapters are trained, only these are drawn, and the weights beside them are those of `model.init`.
 
     Parameters
     ----------
@@ -37,12 +44,54 @@ def build_unet(model: ModelConfig, seed: int) -> UNet:
     except Exception as error:  # whatever torch raises for layers that do not fit each other
         raise _unusable(model, error) from error
     with torch.random.fork_rng(devices=[]):
+        if model.adapters.freezes:
+            return adapted_unet(model, derive_seed(seed, "adapters"))
         torch.default_generator.manual_seed(derive_seed(seed, "unet"))
         return _made(model)
 
 
+def adapted_unet(model: ModelConfig, seed: int = 0) -> AdaptedUNet:
+    """Build the network of `model.init`, frozen, with new adapters.
+
+    Parameters
+    ----------
+    model : ModelConfig
+        The network, its adapters, and where on this machine its weights are.
+    seed : int
+        Of the adapters. Torch's global generator is left as it was.
+
+    Raises
+    ------
+    SettingError
+        If the weights are not here, do not fit the network, or are others than the run was started with.
+    """
+    structure = Structure.of(_dense(model).state_dict())
+    given = read_given(str(model.init))
+    weights = given.packed(structure)
+    if weights.structure != structure:
+        raise given.unusable("is narrower than the configured network; adapters need a dense one (adapters=none)")
+    check_hash(given.path, weights, model.init_hash)
+    with torch.random.fork_rng(devices=[]):
+        unet = _made(model)
+        unet.load_state_dict(unpack(weights))
+        torch.default_generator.manual_seed(seed)
+        return AdaptedUNet(unet, model.adapters)
+
+
+def check_frozen(model: ModelConfig) -> None:
+    """Check, once in a process, that the weights beside which adapters are trained are on this machine.
+
+    Raises
+    ------
+    SettingError
+        As `adapted_unet`.
+    """
+    if model.adapters.freezes:
+        _check_frozen(model.model_dump_json())
+
+
 def dense_structure(model: ModelConfig) -> Structure:
-    """Structure of the dense network; allocates nothing."""
+    """Structure of the dense network, or of its adapters where only these are trained; allocates nothing."""
     return Structure.of(skeleton(model).state_dict())
 
 
@@ -55,21 +104,19 @@ def pixel_shape(model: ModelConfig) -> tuple[int, int, int]:
 
 
 def skeleton(model: ModelConfig) -> UNet:
-    """Build the dense network on the `meta` device, without memory for its weights.
+    """Build the dense network on the `meta` device, without memory for its weights, with its adapters if it has any.
 
     Raises
     ------
     SettingError
-        If there is no such network, it has no such option, or it cannot be built with these.
+        If there is no such network, it has no such option, or it cannot be built with these; if the adapters do not
+        fit it.
     """
-    _check_options(model)
-    try:
-        with torch.device("meta"):
-            unet = _made(model)
-    except Exception as error:  # whatever diffusers and torch raise for options that they cannot use
-        raise _unusable(model, error) from error
-    _check_weights(model, unet)
-    return unet
+    unet = _dense(model)
+    if not model.adapters.freezes:
+        return unet
+    with torch.device("meta"):
+        return AdaptedUNet(unet, model.adapters)
 
 
 def dry_run(unet: UNet) -> None:
@@ -89,6 +136,22 @@ def dry_run(unet: UNet) -> None:
         sample = apply(unet, torch.empty(1, *shape, device="meta"), torch.zeros(1, device="meta").long())
     if sample.shape != (1, *shape):
         raise ValueError(f"makes {tuple(sample.shape[1:])} of an image of {shape}")
+
+
+@lru_cache(maxsize=1)
+def _check_frozen(model: str) -> None:
+    adapted_unet(ModelConfig.model_validate_json(model))
+
+
+def _dense(model: ModelConfig) -> UNet:
+    _check_options(model)
+    try:
+        with torch.device("meta"):
+            unet = _made(model)
+    except Exception as error:  # whatever diffusers and torch raise for options that they cannot use
+        raise _unusable(model, error) from error
+    _check_weights(model, unet)
+    return unet
 
 
 def _made(model: ModelConfig) -> UNet:

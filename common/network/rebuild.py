@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 
 from fedphd.common.config import ModelConfig
-from fedphd.common.network.build import dense_structure, dry_run, skeleton
+from fedphd.common.network.build import adapted_unet, dense_structure, dry_run, skeleton
 from fedphd.common.network.networks import UNet
 from fedphd.common.network.structure import Shape, Structure, StructureError
 from fedphd.common.network.widths import WidthError, set_widths
@@ -23,22 +23,22 @@ def rebuild_unet(model: ModelConfig, structure: Structure) -> UNet:
     model : ModelConfig
         The options of the dense U-Net.
     structure : Structure
-        The dense U-Net's or a pruned one's.
+        The dense U-Net's or a pruned one's; or that of its adapters, where only these are trained.
 
     Returns
     -------
     UNet
-        In training mode, on the CPU, all weights zero.
+        In training mode, on the CPU, all weights zero, but for those that adapters leave as `model.init` gives them.
 
     Raises
     ------
     StructureError
         If the configured U-Net cannot have this structure, as `check_structure` says.
     SettingError
-        If the network cannot be built with the options.
+        If the network cannot be built with the options, or `model.init` is not here as adapters need it.
     """
     check_structure(model, structure)
-    unet = _resized(model, structure).to_empty(device="cpu")
+    unet = adapted_unet(model) if model.adapters.freezes else _resized(model, structure).to_empty(device="cpu")
     with torch.no_grad():
         for parameter in unet.parameters():
             parameter.zero_()
@@ -90,6 +90,9 @@ def _resized(model: ModelConfig, structure: Structure) -> UNet:
     unet = skeleton(model)
     dense = Structure.of(unet.state_dict())
     _check_names(dense, structure)
+    if model.adapters.freezes:
+        _check_adapters(dense, structure)
+        return unet
     for (name, shape), (_, largest) in zip(structure.tensors, dense.tensors, strict=True):
         _check_shape(name, shape, largest)
     try:
@@ -107,6 +110,12 @@ def _check_names(dense: Structure, structure: Structure) -> None:
         raise StructureError(f"structure {structure.id}: the configured U-Net has no tensor {unknown[0]}")
     if given != expected:
         raise StructureError(f"structure {structure.id}: its tensors are not in the U-Net's order, each once")
+
+
+def _check_adapters(dense: Structure, structure: Structure) -> None:
+    for (name, shape), (_, expected) in zip(structure.tensors, dense.tensors, strict=True):
+        if shape != expected:
+            raise StructureError(f"tensor {name}: shape {shape} must be {expected}, as the configured adapters'")
 
 
 def _check_shape(name: str, shape: Shape, largest: Shape) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from fedphd.common.config import Config, FineTuning
 from fedphd.common.network import UNet
-from fedphd.common.network.build import build_unet
+from fedphd.common.network.build import skeleton
 from fedphd.common.network.counting import count
 from fedphd.common.network.pruning import prune
 from fedphd.common.network.structure import Structure
@@ -14,12 +14,14 @@ from fedphd.common.wire.parts import PARTS, restrict
 from fedphd.common.wire.traffic import LANES, Traffic, total
 from fedphd.launch.cost.costs import Costs, sum_costs
 from fedphd.launch.cost.profiles import elsewhere, registry, unknown_profiles
-from fedphd.launch.cost.reference import UNSAVED, flat_fedavg, flat_registry
+from fedphd.launch.cost.reference import flat_fedavg, flat_registry, unsaved
 from fedphd.launch.cost.replay import Lanes, Replay
 from fedphd.launch.cost.sizes import Sizes
 from fedphd.server.assignment import ASSIGNMENTS, Assignment, AssignmentRule, plan_round
 from fedphd.server.assignment.random import RandomAssignment
 from fedphd.server.correction.apportionment import apportion
+from fedphd.server.first_model import first_model
+from fedphd.server.pruning_schedule import load_unet
 from fedphd.server.registry import Registry
 
 
@@ -64,7 +66,7 @@ class Estimate:
     config : Config
         The configuration.
     dense : Network
-        The U-Net as configured.
+        The U-Net as configured; of one with adapters these alone, which travel, and the operations of both.
     pruned : Network or None
         After the pruning.
     pruned_after : int or None
@@ -74,7 +76,7 @@ class Estimate:
     rounds : list[Lanes]
         What each root round sends.
     unsaved : Lanes
-        What the same run would send in all with `UNSAVED` options.
+        What the same run would send in all if nothing were saved, as `reference.unsaved` says.
     costs : Costs
         What the whole run costs, not only in bytes.
     flat : Config
@@ -136,6 +138,7 @@ def estimate(config: Config) -> Estimate:
     """
     known, rule = registry(config), ASSIGNMENTS.read(config.assignment)
     dense, pruned = _networks(config)
+    whole = Network.of(skeleton(unsaved(config).model)) if config.model.adapters.freezes else dense
     plans = _plans(config, known, rule)
     preparation, *rounds = _play(config, known, dense, pruned, plans)
     images = None if elsewhere(config) else known
@@ -148,10 +151,10 @@ def estimate(config: Config) -> Estimate:
         pruned_after=config.pruning.after,
         preparation=preparation,
         rounds=rounds,
-        unsaved=_sum(_play(config.model_copy(update=UNSAVED), known, dense, None, plans)),
+        unsaved=_sum(_play(unsaved(config), known, whole, None, plans)),
         costs=sum_costs(config, _sum([preparation, *rounds]), plans, images, _macs(config, dense, pruned)),
         flat=flat,
-        flat_costs=_flat_costs(flat, known, images, dense),
+        flat_costs=_flat_costs(flat, known, images, whole),
         unknown=unknown_profiles(config) if needs_profiles else None,
     )
 
@@ -182,7 +185,9 @@ def saved(spent: Traffic, unsaved: Traffic) -> float:
 
 
 def _networks(config: Config) -> tuple[Network, Network | None]:
-    unet = build_unet(config.model, config.seed)
+    if config.model.adapters.freezes:
+        return Network.of(skeleton(config.model)), None  # whatever the weights are
+    unet = load_unet(config, first_model(config))
     if config.pruning.after is None:
         return Network.of(unet), None
     return Network.of(unet), Network.of(prune(unet, config.pruning.share)[0])  # shapes do not depend on weights

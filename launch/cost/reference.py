@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from fedphd.common.config import EXACT, AccessCodec, BackboneCodec, Config, HopsCodec
+from fedphd.common.config.adapters import NoAdapters
 from fedphd.common.config.correction import NoCorrection
 from fedphd.common.config.pruning import NoPruning
 from fedphd.common.config.topology import edge_ids, homes
@@ -10,7 +11,13 @@ from fedphd.common.wire.exchange import Full
 from fedphd.server.registry import Registry
 
 FLOAT32 = HopsCodec(access=AccessCodec(down=EXACT, up=EXACT), backbone=BackboneCodec(down=EXACT, up=EXACT))
-UNSAVED = {"exchange": Full(kind="full"), "codec": FLOAT32, "pruning": NoPruning(kind="none")}
+
+
+def unsaved(config: Config) -> Config:
+    """Make the same run with nothing saved: all of the dense network travels, in float32, and none of it is frozen."""
+    model = config.model.model_copy(update={"adapters": NoAdapters(kind="none")})
+    full, none = Full(kind="full"), NoPruning(kind="none")
+    return config.model_copy(update={"exchange": full, "codec": FLOAT32, "pruning": none, "model": model})
 
 
 def flat_fedavg(config: Config) -> Config:
@@ -20,9 +27,8 @@ def flat_fedavg(config: Config) -> Config:
     float32.
     """
     topology, epochs = config.topology, config.training.epochs * config.topology.edge_rounds
-    return config.model_copy(
+    return unsaved(config).model_copy(
         update={
-            **UNSAVED,
             "topology": topology.model_copy(update={"edges": 0, "edge_rounds": 1, "homes": None}),
             "training": config.training.model_copy(update={"epochs": epochs}),
             "objective": config.objective.model_copy(update={"control_variates": False}),

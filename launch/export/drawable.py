@@ -23,7 +23,7 @@ from fedphd.common.network.networks import image_shape
 from fedphd.common.run.run_folder import RunFolder
 from fedphd.common.training.samplers import DDIM, DDPM, SAMPLERS, SamplerConfig
 from fedphd.launch.export.plain import FIRST, plain
-from fedphd.server.pruning_schedule import load_unet
+from fedphd.server.pruning_schedule import merged
 from fedphd.server.state import GlobalState
 from fedphd.server.trained import trained_state
 
@@ -89,7 +89,7 @@ def of_run(run: Path, *, ema: bool = True, round: int | None = None) -> tuple[Dr
         If it cannot be read, as `fedphd.server.trained.trained_state` says.
     """
     config, state = trained_state(run, round=round)
-    trained = load_unet(config, state.best if ema else state.model).eval()
+    trained = merged(config, state.best if ema else state.model).eval()
     count = number_of_classes(trained)
     model = config.model.model_dump(mode="json", by_alias=True, exclude={"init", "init_hash", "adapters"})
     classes = () if count is None else _names(RunFolder(run).partition().get("class_names"), count)

@@ -18,6 +18,9 @@ class Start(Event):
     rounds: PositiveInt = Field(description="Root rounds in all")
     edge_rounds: PositiveInt = Field(description="Edge rounds in each root round")
     clients: PositiveInt = Field(description="Clients")
+    init: str | None = Field(
+        None, description="Hash of the weights that it was started with (`model.init`); null: they were drawn"
+    )
 
 
 class Resume(Event):
