@@ -11,7 +11,8 @@ from fedphd.common.config import Config, ModelConfig
 from fedphd.common.config.adapters import NoAdapters
 from fedphd.common.errors import SettingError
 from fedphd.common.network.build import dense_structure, skeleton
-from fedphd.common.network.given import EXPORT, Given
+from fedphd.common.network.exported import FACTS
+from fedphd.common.network.given import Given
 from fedphd.common.network.networks import UNet
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.rebuild import check_structure
@@ -96,7 +97,7 @@ def _options(given: Given) -> Options:
         return _options_of(skeleton(_plain(model)))
     except (SettingError, ValidationError) as error:
         cause = str(error).split("\n")[0]
-        raise given.unusable(f"its {EXPORT} or config.yaml is not of this version of fedphd ({cause})") from None
+        raise given.unusable(f"its {FACTS} or config.yaml is not of this version of fedphd ({cause})") from None
 
 
 def _options_of(unet: UNet) -> Options:

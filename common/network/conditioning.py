@@ -2,22 +2,26 @@
 
 A label is a class number, or `NO_CLASS`. A network takes labels if its option `num_class_embeds` is set: the number of
 classes and one more, the last, which it learns for "no class" (Ho and Salimans 2022, section 3.2).
+
+Exports carry a copy of this module, so it imports nothing of ours (`fedphd.launch.export.bundle`).
 """
 
-from typing import cast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from fedphd.common.config import CLASS_EMBEDS
-from fedphd.common.network.networks import UNet
+if TYPE_CHECKING:
+    from fedphd.common.network.networks import UNet
 
 NO_CLASS = -1
 
 
 def number_of_classes(unet: UNet) -> int | None:
     """Count the classes that a network, compiled or not, takes labels of; None where it takes none."""
-    embeds = getattr(getattr(unet, "config", None), CLASS_EMBEDS, None)
+    embeds = getattr(getattr(unet, "config", None), "num_class_embeds", None)
     return None if embeds is None else cast(int, embeds) - 1
 
 

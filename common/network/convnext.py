@@ -3,6 +3,8 @@
 It is that of Hugging Face's "The Annotated Diffusion Model", as FedDiffuse's authors' code builds
 it. Its top-level modules have the names that they have in diffusers' U-Nets, and its attentions are
 diffusers' own, so that what goes by these (exchange of parts, pruning) works on both networks.
+
+Exports carry a copy of this module, so it imports nothing of ours (`fedphd.launch.export.bundle`).
 """
 
 from collections.abc import Sequence
@@ -16,16 +18,9 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor, nn
 
-from fedphd.common.network.networks import register
-
 Heads = tuple[int, int]  # number of attention heads, channels of each
 
 
-@register(
-    "convnext",
-    needs="dim must be at least 4, sample_size a multiple of 2 ** (levels - 1), and in_channels equal to out_channels",
-    prunable=True,
-)
 class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """A U-Net of ConvNeXt blocks that predicts the noise in an image.
 

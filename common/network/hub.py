@@ -1,5 +1,6 @@
 """A pretrained model's files in diffusers' layout: in a folder of the user's, or from the Hugging Face hub."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +102,15 @@ class Source:
             return hf_hub_download(self.path, file, subfolder=self.subfolder, local_files_only=True)
         except LocalEntryNotFoundError:
             return hf_hub_download(self.path, file, subfolder=self.subfolder)
+
+
+def fetch_if_there(id: str, file: str) -> None:
+    """Fetch a file that a repository of the hub may have, to the hub's cache."""
+    with suppress(EntryNotFoundError, LocalEntryNotFoundError):
+        try:
+            hf_hub_download(id, file, local_files_only=True)
+        except LocalEntryNotFoundError:
+            hf_hub_download(id, file)
 
 
 def first_line(error: Exception) -> str:

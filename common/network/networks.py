@@ -35,6 +35,7 @@ from torch import nn
 
 from fedphd.common.choices import import_object, no_such
 from fedphd.common.errors import SettingError
+from fedphd.common.network.convnext import ConvNextUNet
 
 KEY = "model.network"
 
@@ -152,3 +153,8 @@ register(
     "and in_channels equal to out_channels",
     prunable=True,
 )(UNet2DModel)
+register(
+    "convnext",
+    needs="dim must be at least 4, sample_size a multiple of 2 ** (levels - 1), and in_channels equal to out_channels",
+    prunable=True,
+)(ConvNextUNet)

@@ -99,7 +99,16 @@ class Spaced(SamplerConfig):
 
     def check(self, config: Config) -> None:
         """Check that the steps suit T and the spacing."""
-        timesteps = config.diffusion.timesteps
+        self.check_steps(config.diffusion.timesteps)
+
+    def check_steps(self, timesteps: int) -> None:
+        """Check that the steps suit a T and the spacing.
+
+        Raises
+        ------
+        SettingError
+            If they do not.
+        """
         if self.suits(self.steps, timesteps):
             return
         able = [steps for steps in range(1, timesteps + 1) if self.suits(steps, timesteps)]
