@@ -8,16 +8,29 @@ from numpy.typing import NDArray
 
 from fedphd.common.config import Config
 from fedphd.common.data import DataSet, load
-from fedphd.common.data.partitions import Partition, partition
+from fedphd.common.data.partitions import Partition, hold_out, partition
 
 
 @dataclass(frozen=True)
 class LocalData:
-    """Images (n, C, H, W) uint8, and how many there are of each class (classes,)."""
+    """What a client trains on, and what it holds out.
+
+    Attributes
+    ----------
+    images : NDArray[uint8]
+        What it trains on, shape (n_k, C, H, W). Only these count in n_k, in histograms and in weights.
+    classes : tuple[str, ...]
+        Names of the classes.
+    counts : NDArray[int64]
+        How many training images there are of each class, shape (classes,).
+    held_out : NDArray[uint8]
+        What it never trains on (`partition.holdout`), shape (m, C, H, W).
+    """
 
     images: NDArray[np.uint8]
     classes: tuple[str, ...]
     counts: NDArray[np.int64]
+    held_out: NDArray[np.uint8]
 
 
 def local_data(config: Config, index: int) -> LocalData:
@@ -33,4 +46,6 @@ def _read(data: DataSet, scheme: Partition, clients: int, seed: int, index: int)
         own = partition(images.labels, len(classes), scheme, clients, seed)[index]
     else:
         own = np.arange(len(images.labels))
-    return LocalData(images.images(own), classes, np.bincount(images.labels[own], minlength=len(classes)))
+    train, held_out = (own[places] for places in hold_out(len(own), scheme.holdout, seed, index))
+    counts = np.bincount(images.labels[train], minlength=len(classes))
+    return LocalData(images.images(train), classes, counts, images.images(held_out))
