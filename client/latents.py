@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fedphd.client.local_data import local_data
 from fedphd.client.place import Place
+from fedphd.common.data.images import Pixels
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.keeping.private_files import write_private
 from fedphd.common.network.autoencoder import Autoencoder, autoencoder_of
@@ -19,34 +20,42 @@ LATENTS, MIRRORED = "latents", "mirrored"
 
 
 def training_set(place: Place, device: torch.device) -> TrainingSet:
-    """Give a client's images as its U-Net trains on them.
+    """Give the images that a client trains on; as `as_trained`."""
+    return as_trained(local_data(place.config, place.index).images, place, device, flip=place.config.training.flip)
+
+
+def as_trained(pixels: Pixels, place: Place, device: torch.device, *, flip: bool = False) -> TrainingSet:
+    """Give some of a client's images as its U-Net trains on them.
 
     Latents are read from the client's disk. Where they are missing or damaged, or were made of other
     images or by another autoencoder, they are made anew; two processes that do so at once write the same.
 
     Parameters
     ----------
+    pixels : NDArray[uint8]
+        The images, shape (n, C, H, W).
     place : Place
         Where the client is.
     device : torch.device
         Where images are encoded.
+    flip : bool
+        Whether latents of the mirrored images are needed too.
 
     Returns
     -------
     TrainingSet
         On the CPU: pixels, or where the model has an autoencoder their latents, with those of the
-        mirrored images if `training.flip`.
+        mirrored images if asked for.
 
     Raises
     ------
     SettingError
         If images or autoencoder cannot be read, or do not fit the model.
     """
-    images = torch.from_numpy(local_data(place.config, place.index).images)
+    images = torch.from_numpy(pixels)
     autoencoder = autoencoder_of(place.config.model, device)
     if autoencoder is None:
         return TrainingSet(images)
-    flip = place.config.training.flip
     file = place.latents / f"{_name(images, autoencoder, flip)}.safetensors"
     tensors = _read(file)
     if tensors is None:

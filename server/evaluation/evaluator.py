@@ -63,9 +63,13 @@ class Evaluator:
             ``evaluation_seconds``, which in a run's first evaluation hold the work on the real images too.
         """
         started = time.perf_counter()
-        images = Sampler.of(self.config, self.device).draw(unet, self.images(round))
+        images = self.draw(unet, self.images(round))
         self.show(round, images)
         return self.measure(round, images) | {"evaluation_seconds": time.perf_counter() - started}
+
+    def draw(self, unet: UNet, images: int) -> Pixels:
+        """Draw the first images of every evaluation, shape (n, C, H, W)."""
+        return Sampler.of(self.config, self.device).draw(unet, images)
 
     def images(self, round: int) -> int:
         """Images that the evaluation after a root round draws."""

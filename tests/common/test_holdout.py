@@ -33,5 +33,5 @@ def test_nothing_held_out_changes_nothing() -> None:
 
 @pytest.mark.parametrize("share", ["1", "-0.1", "nan"])
 def test_a_share_is_below_one(share: str) -> None:
-    with pytest.raises(SettingError, match="partition.holdout"):
+    with pytest.raises(SettingError, match=r"partition\.holdout"):
         compose([f"partition.holdout={share}"])

@@ -8,13 +8,14 @@ import pytest
 from flwr.app import ArrayRecord
 from helpers import events, packed, small_config
 
+from fedphd.common.data.images import Pixels
 from fedphd.common.errors import SettingError
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import pack
 from fedphd.common.run.json_lines import read_lines
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.links import Reference
-from fedphd.common.wire.messages import Drawing
+from fedphd.common.wire.messages import Assessment, Distances, Drawing
 from fedphd.common.wire.traffic import Traffic
 from fedphd.server import checkpoint
 from fedphd.server.pruning_schedule import PruningSchedule
@@ -33,13 +34,23 @@ class Site:
         self.folder, self.ledger = folder, Ledger(folder / "ledger.jsonl")
         self.state = state or GlobalState(0, START)
         self.asked: list[tuple[int, int]] = []
+        self.assessed: list[tuple[int, int, tuple[int, ...] | None]] = []
         schedule = PruningSchedule(self.config, self.ledger)
-        self.recorder = Recorder(self.config, self.state, schedule, self.ledger, folder, self.drawings)
+        self.recorder = Recorder(
+            self.config, self.state, schedule, self.ledger, folder, self.drawings, self.assessments
+        )
 
     def drawings(self, images: int) -> Iterator[Drawing]:
         self.asked.append((self.state.round, images))
         for client in ("client-0", "client-2"):
             yield Drawing(client, np.zeros((images, 1, 8, 8), np.uint8), True)
+
+    def assessments(self, images: int, generated: Pixels | None) -> Iterator[Assessment]:
+        self.assessed.append((self.state.round, images, None if generated is None else generated.shape))
+        near = [0.2] * 3
+        distances = Distances([0.1] * images, [1.0] * images, [0.3] * images, near, near, near) if images else None
+        for client, loss in (("client-0", 0.2), ("client-2", 0.4)):
+            yield Assessment(client, 3, [loss] * 10, [0.1] * 10, distances)
 
     def commit(self) -> dict[str, object]:
         self.state.round += 1
