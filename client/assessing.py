@@ -12,7 +12,7 @@ from fedphd.client.network import network
 from fedphd.client.own_loss import OwnLoss
 from fedphd.client.place import Place
 from fedphd.common.data.images import Indices, Pixels
-from fedphd.common.nearness import features_of, nearest, spacing
+from fedphd.common.data.nearness import features_of, nearest, spacing
 from fedphd.common.network import UNet
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.sampling import Sampler

@@ -12,6 +12,7 @@ from fedphd.common.config.runtime import Deployment, Ray
 from fedphd.common.config.topology import client_id
 from fedphd.common.data import check_fits, holder_data, load
 from fedphd.common.data.holders import ROOT
+from fedphd.common.data.nearness import find_features
 from fedphd.common.data.partitions import partition
 from fedphd.common.errors import SettingError
 from fedphd.common.network import UNet
@@ -90,6 +91,8 @@ def check(config: Config) -> list[str]:
     ReverseProcess.of(config).rehearse()
     if config.diffusion.min_snr is not None:
         check_each(config.objective.loss)
+    if config.evaluation.memorisation:
+        find_features(config.evaluation.memorisation_features)
     _check_data(config)
     autoencoder_of(config.model, device)
     unet = build_unet(config.model, config.seed)

@@ -33,6 +33,8 @@ class RecordedRun:
         What the ledger and the metrics tell, without what a resume took back.
     grids : dict[int, bytes]
         Sample grids as PNG files by root round, in their order.
+    nearest : bytes or None
+        Generated images beside the training images nearest to them, as a PNG file, where these are the root's own.
     """
 
     config: dict[str, Any]
@@ -41,6 +43,7 @@ class RecordedRun:
     homes: dict[str, list[str]]
     history: History
     grids: dict[int, bytes]
+    nearest: bytes | None = None
 
     @classmethod
     def read(cls, run_dir: Path) -> "RecordedRun":
@@ -55,6 +58,7 @@ class RecordedRun:
             homes={name: client["homes"] for name, client in clients.items()},
             history=folder.history(),
             grids=folder.grids(),
+            nearest=folder.nearest(),
         )
 
     def setting(self, key: str, default: object = "unknown") -> Any:

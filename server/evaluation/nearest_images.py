@@ -9,8 +9,8 @@ import torch
 from fedphd.common.config import Config
 from fedphd.common.data import load
 from fedphd.common.data.images import Pixels
+from fedphd.common.data.nearness import features_of, nearest
 from fedphd.common.data.partitions import hold_out, partition
-from fedphd.common.nearness import features_of, nearest
 from fedphd.server.evaluation.grid import save_grid
 from fedphd.server.evaluation.real import blocks
 

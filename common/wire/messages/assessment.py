@@ -1,5 +1,6 @@
 """How good a model is for a client's own images, as the client tells it: numbers only, no images and no features."""
 
+import json
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
@@ -8,7 +9,7 @@ from flwr.app import ConfigRecord, RecordDict
 from fedphd.common.wire import records
 from fedphd.common.wire.records import MessageError
 
-ASSESSMENT, DISTANCES = "assessment", "distances"
+NO_DISTANCES = "{}"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Distances:
     Attributes
     ----------
     nearest, held_out_nearest : list[float]
-        Distance to the nearest training image (`fedphd.common.nearness`).
+        Distance to the nearest training image (`fedphd.common.data.nearness`).
     ratio, held_out_ratio : list[float]
         The same, over half the mean distance to the 50 nearest.
     spacing, held_out_spacing : list[float]
@@ -46,13 +47,11 @@ class Distances:
         return self.held_out_nearest, self.held_out_ratio, self.held_out_spacing
 
     @classmethod
-    def read(cls, content: RecordDict) -> Self | None:
+    def read(cls, record: ConfigRecord) -> Self | None:
         """Read and check; None where there are none. How many there must be, the receiver knows."""
-        if DISTANCES not in content:
+        if records.text(record, "distances") == NO_DISTANCES:
             return None
-        names = [one.name for one in fields(cls)]
-        record = records.config(content, DISTANCES, " ".join(names))
-        found = {name: records.numbers(record, name) for name in names}
+        found = records.number_lists(record, "distances", *(one.name for one in fields(cls)))
         if any(number < 0 for numbers in found.values() for number in numbers):
             raise MessageError("distances must not be negative")
         return cls(**found)
@@ -86,22 +85,20 @@ class Assessment:
         return self.client
 
     def write(self) -> RecordDict:
-        """Lay out for the wire."""
-        own = {"client": self.client, "images": self.images, "loss": self.loss, "training-loss": self.training_loss}
-        content = RecordDict({ASSESSMENT: ConfigRecord(own)})
-        if self.distances is not None:
-            content[DISTANCES] = ConfigRecord(asdict(self.distances))
-        return content
+        """Lay out for the wire; lists as JSON, since Flower cannot count the bytes of empty ones."""
+        told = {
+            "client": self.client,
+            "images": self.images,
+            "losses": json.dumps({"loss": self.loss, "training_loss": self.training_loss}),
+            "distances": NO_DISTANCES if self.distances is None else json.dumps(asdict(self.distances)),
+        }
+        return RecordDict({"assessment": ConfigRecord(told)})
 
     @classmethod
     def read(cls, content: RecordDict) -> Self:
         """Read and check."""
-        records.only(content, ASSESSMENT, DISTANCES)
-        record = records.config(content, ASSESSMENT, "client images loss training-loss")
-        return cls(
-            records.text(record, "client"),
-            records.count(record, "images"),
-            records.numbers(record, "loss"),
-            records.numbers(record, "training-loss"),
-            Distances.read(content),
-        )
+        records.only(content, "assessment")
+        record = records.config(content, "assessment", "client images losses distances")
+        losses = records.number_lists(record, "losses", "loss", "training_loss")
+        client, images = records.text(record, "client"), records.count(record, "images")
+        return cls(client, images, losses["loss"], losses["training_loss"], Distances.read(record))
