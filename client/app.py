@@ -1,10 +1,11 @@
-"""The ClientApp: registers with its edge, trains the edge's model on its own images, and draws images for the root."""
+"""The ClientApp: registers with its edge, trains the edge's model on its own images, draws and measures."""
 
 from reprlib import repr as shortened
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedphd.client.assessing import Assessor
 from fedphd.client.edge_round import EdgeRound
 from fedphd.client.keeping import Keeper
 from fedphd.client.local_model import train_local_model
@@ -53,6 +54,14 @@ def draw(message: Message, context: Context) -> Message:
     with place.training():
         images = sampler.draw(unet, errand.images, labels=all_alike(place.config.model, errand.images))
     return Message(Drawing(place.name, images, trained).write(), reply_to=message)
+
+
+@app.evaluate("assess")
+def assess(message: Message, context: Context) -> Message:
+    """Say how good a model is for this client's own images, in numbers."""
+    place, errand = Place.of(context), ClientErrand.read(message.content)
+    assessment = Assessor(place, errand, _keeper(place, errand)).run()
+    return Message(assessment.write(), reply_to=message)
 
 
 def _keeper(place: Place, order: TrainOrder | ClientErrand) -> Keeper:

@@ -128,7 +128,7 @@ class Keeper:
             self.keep("previous", trained)
         return coded
 
-    # --- images ---
+    # --- what is measured ---
 
     def to_draw_with(self) -> tuple[PackedModel, bool]:
         """Give the model that `evaluation.clients` asks for, and say whether it is as the client last trained it.
@@ -138,6 +138,10 @@ class Keeper:
         came = self.receive()
         trained = self.restore("previous", self.structure) if self.config.evaluation.clients == "trained" else None
         return (came, False) if trained is None else (trained, True)
+
+    def to_assess(self) -> PackedModel:
+        """Give the model that is measured: what came, or with parts of the client's own, as `to_draw_with`."""
+        return self.to_draw_with()[0] if self._personal else self.receive()
 
     # --- control variates ---
 

@@ -9,8 +9,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fedphd.client.local_data import LocalData, local_data
+from fedphd.client.local_data import local_data
 from fedphd.client.place import Place
+from fedphd.common.data.images import Indices, Pixels
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.errors import SettingError
 from fedphd.common.keeping.private_files import write_private
@@ -20,35 +21,47 @@ LATENTS, MIRRORED = "latents", "mirrored"
 
 
 def training_set(place: Place, device: torch.device) -> TrainingSet:
-    """Give a client's images as its U-Net trains on them.
+    """Give the images that a client trains on; as `as_trained`."""
+    data = local_data(place.config, place.index)
+    return as_trained(data.images, data.labels, place, device, flip=place.config.training.flip)
+
+
+def as_trained(
+    pixels: Pixels, labels: Indices, place: Place, device: torch.device, *, flip: bool = False
+) -> TrainingSet:
+    """Give some of a client's images as its U-Net trains on them.
 
     Latents are read from the client's disk. Where they are missing or damaged, or were made of other
     images or by another autoencoder, they are made anew; two processes that do so at once write the same.
 
     Parameters
     ----------
+    pixels : NDArray[uint8]
+        The images, shape (n, C, H, W).
+    labels : NDArray[int64]
+        Class number of each, shape (n,).
     place : Place
         Where the client is.
     device : torch.device
         Where images are encoded.
+    flip : bool
+        Whether latents of the mirrored images are needed too.
 
     Returns
     -------
     TrainingSet
         On the CPU: pixels, or where the model has an autoencoder their latents, with those of the
-        mirrored images if `training.flip`. With their labels, if the model has `classes`.
+        mirrored images if asked for. With their labels, if the model has `classes`.
 
     Raises
     ------
     SettingError
         If images or autoencoder cannot be read, or do not fit the model.
     """
-    data = local_data(place.config, place.index)
-    images, labels = torch.from_numpy(data.images), _labels(place, data)
+    images, told = torch.from_numpy(pixels), _told(place, labels)
     autoencoder = autoencoder_of(place.config.model, device)
     if autoencoder is None:
-        return TrainingSet(images, labels=labels)
-    flip = place.config.training.flip
+        return TrainingSet(images, labels=told)
     file = place.latents / f"{_name(images, autoencoder, flip)}.safetensors"
     tensors = _read(file)
     if tensors is None:
@@ -56,18 +69,18 @@ def training_set(place: Place, device: torch.device) -> TrainingSet:
         if flip:
             tensors[MIRRORED] = autoencoder.encode(images.flip(-1))
         write_private(file, save(tensors, {"sha256": _digest(tensors)}))
-    return TrainingSet(tensors[LATENTS], tensors.get(MIRRORED), labels)
+    return TrainingSet(tensors[LATENTS], tensors.get(MIRRORED), labels=told)
 
 
-def _labels(place: Place, data: LocalData) -> Tensor | None:
+def _told(place: Place, labels: Indices) -> Tensor | None:
     """Give the images' classes, if the U-Net is told them; refuse those of another numbering than the model's."""
     if place.config.model.classes is None:
         return None
-    told, found = place.config.model.number_of_classes, len(data.classes)
+    told, found = place.config.model.number_of_classes, len(local_data(place.config, place.index).classes)
     if told != found:
         advice = f"the model was made for {told} classes, {place.name} has {found}; all need the same"
         raise SettingError("model.classes", place.config.model.classes, advice)
-    return torch.from_numpy(data.labels.copy())
+    return torch.from_numpy(labels.copy())
 
 
 def _name(images: Tensor, autoencoder: Autoencoder, flip: bool) -> str:

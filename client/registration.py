@@ -33,6 +33,6 @@ def _profile(place: Place) -> Profile:
     check_fits(images, config.model)
     local = local_data(config, place.index)
     if place.apart:  # what cannot be read is found before a round, and no later message has to decode
-        local.images  # noqa: B018
+        local.train.pixels, local.held_out.pixels  # noqa: B018
     counts = reported_counts(config, place.index, place.folder)
     return Profile(place.name, told_samples(counts), list(local.classes), counts, as_notes(images.notes))

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedphd.common.config import from_run_config
 from fedphd.common.run.logs import log_to
 from fedphd.common.run.run_folder import LEDGER
-from fedphd.common.wire.messages import DRAW, END, FETCH, LOCAL, REGISTER, TRAIN
+from fedphd.common.wire.messages import END, FETCH, REGISTER, TASKS, TRAIN
 from fedphd.edge.aggregator import EdgeAggregator
 from fedphd.edge.forwarding import ForwardingLedger
 from fedphd.edge.spool import EARLY, EDGE_KEY, SPOOL_KEY, STATE, Order, Spool
@@ -67,9 +67,9 @@ def _work(grid: Grid, aggregator: EdgeAggregator, spool: Spool, order: Order) ->
             return aggregator.register(grid)
         case str(kind) if kind == TRAIN:
             return aggregator.run_round(grid, order.content, spool.progress(order.id))
-        case str(kind) if kind in (LOCAL, DRAW):
+        case str(kind) if kind in TASKS:
             return aggregator.gather(grid, kind, order.content)
         case str(kind) if kind == FETCH:
             return aggregator.fetch(order.content)
-    known = ", ".join((REGISTER, TRAIN, LOCAL, DRAW, FETCH, END))
+    known = ", ".join((REGISTER, TRAIN, *TASKS, FETCH, END))
     raise ValueError(f"an edge does not answer '{order.message_type}' but {known}")

@@ -22,7 +22,7 @@ class ErrandQuestion(Question[M, A]):
     site : EdgeSite
         The edge.
     task : str
-        The message type: LOCAL or DRAW.
+        The message type: LOCAL, DRAW or ASSESS.
     orders : Mapping[str, ClientErrand]
         What each client is asked.
     expected : Expected

@@ -63,6 +63,12 @@ def draw(message: Message, context: Context) -> Message:
     return _forward(message, context, _spool(context))
 
 
+@app.evaluate("assess")
+def assess(message: Message, context: Context) -> Message:
+    """Let clients of the edge say how good a model is for their own images."""
+    return _forward(message, context, _spool(context))
+
+
 @app.query("fetch")
 def fetch(message: Message, context: Context) -> Message:
     """Give the root what one client gave."""

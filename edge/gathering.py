@@ -38,14 +38,14 @@ class Gathering:
         grid : Grid
             This edge's clients.
         task : str
-            The message type: LOCAL or DRAW.
+            The message type: LOCAL, DRAW or ASSESS.
         errand : Errand
             The root's.
         downlink : Downlink
             Has begun with the model, and knows which client needs all of it.
         """
         orders = {client: self._order(errand, downlink, client) for client in errand.clients}
-        wanted = expected(task, errand.download.structure, self.site.config.model, errand.images)
+        wanted = expected(task, errand.download.structure, self.site.config, errand.images)
         question = ErrandQuestion(self.site, task, orders, wanted)
         up, given = NO_TRAFFIC, set()
         for sound in self.site.boundary.ask(grid, question):
@@ -81,6 +81,7 @@ class Gathering:
             edge_round=errand.root_round * self.site.config.topology.edge_rounds,  # after those of this root round
             images=errand.images,
             lineage=errand.lineage,
+            generated=errand.generated,
         )
 
     def _file(self, task: str, root_round: int, client: str) -> Path:

@@ -13,7 +13,7 @@ from flwr.serverapp import Grid
 
 from fedphd.common.flower.grids import BaseGrid
 from fedphd.common.flower.private import set_message_id
-from fedphd.common.wire.messages import DRAW, END, FETCH, LOCAL, REGISTER, TRAIN
+from fedphd.common.wire.messages import END, FETCH, REGISTER, TASKS, TRAIN
 from fedphd.edge.aggregator import EdgeAggregator
 
 EDGE_FAILED = 2  # Flower's error code CLIENT_APP_RAISED_EXCEPTION
@@ -60,7 +60,7 @@ class VirtualEdgeGrid(BaseGrid):
         work: dict[str, Callable[[], RecordDict]] = {
             REGISTER: lambda: edge.register(self.below),
             TRAIN: lambda: edge.run_round(self.below, message.content),
-            **{task: partial(edge.gather, self.below, task, message.content) for task in (LOCAL, DRAW)},
+            **{task: partial(edge.gather, self.below, task, message.content) for task in TASKS},
             FETCH: lambda: edge.fetch(message.content),
             END: RecordDict,  # the edge ends with the root's process
         }

@@ -9,6 +9,7 @@ from fedphd.client.local_model import lone_objective
 from fedphd.client.objective import check_features, terms_of
 from fedphd.common.config import Config, FineTuning, RuntimeConfig
 from fedphd.common.config.runtime import Deployment, Ray
+from fedphd.common.data.nearness import find_features
 from fedphd.common.errors import SettingError
 from fedphd.common.network import UNet
 from fedphd.common.network.autoencoder import autoencoder_of
@@ -99,6 +100,8 @@ def _look(config: Config) -> tuple[list[str], list[Holding]]:
     ReverseProcess.of(config).rehearse()
     if config.diffusion.min_snr is not None:
         check_each(config.objective.loss)
+    if config.evaluation.memorisation:
+        find_features(config.evaluation.memorisation_features)
     holdings = read_images(config)
     autoencoder_of(config.model, device)
     unet = load_unet(config, _model(config))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -52,7 +53,7 @@ def _run(composed: DictConfig) -> None:
 
 
 def _start(composed: DictConfig, run_dir: Path) -> None:
-    tree = OmegaConf.to_container(composed, resolve=True)
+    tree: Any = OmegaConf.to_container(composed, resolve=True)
     config = from_resumed(tree) or validate(tree)
     if config.checkpoint.resume is not None:
         _remove_if_empty(run_dir)  # Hydra's for a new run

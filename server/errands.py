@@ -1,18 +1,19 @@
-"""Errands of the root at single clients, through their edges: a local model, or images, of each client's own."""
+"""Errands of the root at single clients, through their edges: a local model, images, or what they say of a model."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from flwr.serverapp import Grid
 
+from fedphd.common.data.images import Pixels
 from fedphd.common.errors import FedPhDError
-from fedphd.common.flower.expected import ExpectedDrawing, ExpectedModel
+from fedphd.common.flower.expected import ExpectedAssessment, ExpectedDrawing, ExpectedModel
 from fedphd.common.network.build import pixel_shape
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
 from fedphd.common.wire.codec.coded import code
 from fedphd.common.wire.links import Download, standalone
-from fedphd.common.wire.messages import DRAW, LOCAL, Drawing, Errand
+from fedphd.common.wire.messages import ASSESS, DRAW, LOCAL, Assessment, Drawing, Errand
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 from fedphd.common.wire.traffic import total
 from fedphd.server.fetch_question import FetchQuestion
@@ -53,19 +54,48 @@ class Errands:
             question = FetchQuestion(self.site, DRAW, client, wanted)
             yield from (sound.answer for sound in self.site.boundary.ask(self.grid, question))
 
-    def gather(self, task: str, clients: Iterable[str], model: PackedModel, images: int = 0) -> list[str]:
+    def assessments(self, images: int = 0, generated: Pixels | None = None) -> Iterator[Assessment]:
+        """Let every client say how good the model is for its own images, and yield what they say one by one.
+
+        It is the model that is evaluated; where clients keep parts of their own, the present one with these.
+        Clients that do not answer, or not soundly, are left out; the ledger says why.
+
+        Parameters
+        ----------
+        images : int
+            Generated images that each compares with its own.
+        generated : NDArray[uint8], optional
+            These, shape (n, C, H, W); without, each client draws them with its own model.
+        """
+        config, state = self.site.config, self.site.state
+        model = state.model if config.exchange.keeps_parts else state.best
+        wanted = ExpectedAssessment(config, images)
+        for client in self.gather(ASSESS, list(self.site.registry.profiles), model, images, generated):
+            question = FetchQuestion(self.site, ASSESS, client, wanted)
+            yield from (sound.answer for sound in self.site.boundary.ask(self.grid, question))
+
+    def gather(
+        self,
+        task: str,
+        clients: Iterable[str],
+        model: PackedModel,
+        images: int = 0,
+        generated: Pixels | None = None,
+    ) -> list[str]:
         """Let edges gather what their clients give.
 
         Parameters
         ----------
         task : str
-            The message type: LOCAL or DRAW.
+            The message type: LOCAL, DRAW or ASSESS.
         clients : Iterable[str]
             Who is asked, each at its first home.
         model : PackedModel
             What they work with.
         images : int
-            Images that each is to draw.
+            Images that each is to draw, or to compare with its own.
+        generated : NDArray[uint8], optional
+            These, where the root drew them.
 
         Returns
         -------
@@ -75,7 +105,7 @@ class Errands:
         at: dict[str, list[str]] = defaultdict(list)
         for client in clients:
             at[self.site.registry.homes[client][0]].append(client)
-        question = GatherQuestion(self.site, task, self._errands(at, model, images))
+        question = GatherQuestion(self.site, task, self._errands(at, model, images, generated))
         answers = [sound.answer for sound in self.site.boundary.ask(self.grid, question)]
         if task == LOCAL:  # what only measures is not the method's traffic
             self.site.state.count("backbone_down", question.down)
@@ -98,7 +128,9 @@ class Errands:
             return sound.answer
         raise ErrandError(f"{client}'s local model cannot be used: {question.failures[client]}")
 
-    def _errands(self, at: Mapping[str, list[str]], model: PackedModel, images: int) -> dict[str, Errand]:
+    def _errands(
+        self, at: Mapping[str, list[str]], model: PackedModel, images: int, generated: Pixels | None
+    ) -> dict[str, Errand]:
         downloads: dict[Parts, Download] = {}
         errands = {}
         for edge, clients in at.items():
@@ -106,7 +138,7 @@ class Errands:
             if parts not in downloads:
                 downloads[parts] = self._download(model, parts)
             state = self.site.state
-            errands[edge] = Errand(downloads[parts], state.round, clients, images, state.lineage)
+            errands[edge] = Errand(downloads[parts], state.round, clients, images, state.lineage, generated)
         return errands
 
     def _parts(self, edge: str, model: PackedModel) -> Parts:

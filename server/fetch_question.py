@@ -22,7 +22,7 @@ class FetchQuestion(Question[M, A]):
     site : RootSite
         The root.
     errand : str
-        The message type of the errand: LOCAL or DRAW.
+        The message type of the errand: LOCAL, DRAW or ASSESS.
     client : str
         Who gave.
     expected : Expected

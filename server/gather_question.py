@@ -20,7 +20,7 @@ class GatherQuestion(Question[Gathered, Gathered]):
     site : RootSite
         The root.
     task : str
-        The message type: LOCAL or DRAW.
+        The message type: LOCAL, DRAW or ASSESS.
     errands : Mapping[str, Errand]
         What each edge is asked.
     """

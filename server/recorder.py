@@ -8,16 +8,19 @@ from pathlib import Path
 from flwr.app import ArrayRecord, MetricRecord
 
 from fedphd.common.config import Config, TrackerConfig
+from fedphd.common.data.images import Pixels
 from fedphd.common.network.counting import count
 from fedphd.common.run.events import Checkpoint, Evaluate, Reuse
 from fedphd.common.run.json_lines import JsonLines, read_lines
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.run.metrics import Metrics
-from fedphd.common.run.run_folder import CHECKPOINTS, METRICS
+from fedphd.common.run.run_folder import CHECKPOINTS, EVALUATION, METRICS, NEAREST
 from fedphd.common.wire.messages import Drawing
 from fedphd.server import checkpoint
 from fedphd.server.evaluation import Evaluator
 from fedphd.server.evaluation.clients import evaluate_clients
+from fedphd.server.evaluation.nearest_images import are_roots_own, show_nearest
+from fedphd.server.evaluation.own_images import Assessments, OwnImages
 from fedphd.server.pruning_schedule import PruningSchedule, load_unet
 from fedphd.server.state import GlobalState
 from fedphd.server.tracking import Trackers, read_trackers
@@ -40,6 +43,8 @@ class Recorder:
         Takes `metrics.jsonl`, `samples/` and `checkpoints/`.
     drawings : Callable[[int], Iterator[Drawing]]
         Has every client draw so many images, for methods whose clients keep parts of their own.
+    assessments : Callable[[int, Pixels or None], Iterator[Assessment]]
+        As `OwnImages` takes it.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Recorder:
         ledger: Ledger,
         run_dir: Path,
         drawings: Callable[[int], Iterator[Drawing]],
+        assessments: Assessments,
     ) -> None:
         self.config = config
         self.state = state
@@ -60,6 +66,7 @@ class Recorder:
         self.metrics = JsonLines(run_dir / METRICS)
         self.trackers = Trackers(config.tracking, run_dir)
         self.evaluator = Evaluator(config, run_dir)
+        self.own_images = OwnImages(config, ledger, assessments)
         self._recorded = state.round if self._is_written(state.round) else None
         self._reused: set[str] = set()
         self._counts: dict[str, tuple[int, int]] = {}
@@ -111,9 +118,25 @@ class Recorder:
         else:
             quality = self.evaluator.evaluate(self.state.round, load_unet(self.config, self.state.best))
         quality |= self.evaluator.references(self.state.round)
+        if self.state.round and self.config.evaluation.asks_clients(last):
+            quality |= self._ask_clients(last, quality["evaluation_seconds"])
         self._tell_reused()
         self.ledger.write(Evaluate(round=self.state.round, **quality))
         return quality
+
+    def _ask_clients(self, last: bool, before: float) -> dict[str, float]:
+        """Let clients measure the model on their own images, and say how long all evaluation took."""
+        started, images = time.perf_counter(), self.config.evaluation.memorisation if last else 0
+        generated = self._to_compare(images) if images and not self.config.exchange.keeps_parts else None
+        found = self.own_images.measure(self.state.round, images, generated)
+        return found | {"evaluation_seconds": before + time.perf_counter() - started}
+
+    def _to_compare(self, images: int) -> Pixels:
+        """Draw images for the clients to compare, and show them beside the training images if these are the root's."""
+        generated = self.evaluator.draw(load_unet(self.config, self.state.best), images)
+        if are_roots_own(self.config):
+            show_nearest(self.config, generated, self.run_dir / EVALUATION / NEAREST, self.evaluator.device)
+        return generated
 
     def _tell_reused(self) -> None:
         """Write down, once, which real images' statistics an earlier run or `fedphd stats` had made."""

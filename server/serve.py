@@ -101,7 +101,7 @@ def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> Global
         spool = run_dir / SPOOL / "root"
         strategy = HierarchicalStrategy(config, registry, state, pruning, correction, ledger, spool)
         errands = Errands(edges, strategy.site)
-        recorder = Recorder(config, state, pruning, ledger, run_dir, errands.drawings)
+        recorder = Recorder(config, state, pruning, ledger, run_dir, errands.drawings, errands.assessments)
         recorder.record()
         if auxiliary is not None and auxiliary.missing():
             prepare(auxiliary, errands.local_models(auxiliary.missing(), pruned_first_model(config)))

@@ -139,6 +139,28 @@ class EvaluationConfig(Section):
     real_images: PositiveInt | None = None
     clients: Literal["trained", "averaged"] = "trained"  # with which model each draws, where there is no global one
     cache: Annotated[UserPath | None, Affects.NOTHING] = None
+    own: bool = False  # whether clients measure the loss on images that they hold out
+    own_images: PositiveInt = 100
+    memorisation: NonNegativeInt = 0  # generated images that clients compare with their own after the last round
+    memorisation_features: str = "pixels"  # a name of FEATURES, or the import path package.module:attribute
+
+    def check(self, config: "Config") -> None:
+        """Check that clients hold out the images that are asked about.
+
+        Raises
+        ------
+        SettingError
+            If they do not.
+        """
+        for name in ("own", "memorisation"):
+            value = getattr(self, name)
+            if value and not config.partition.holdout:
+                advice = "needs images that the clients hold out; set partition.holdout too, as partition.holdout=0.1"
+                raise SettingError(f"evaluation.{name}", value, advice)
+
+    def asks_clients(self, last: bool) -> bool:
+        """Say whether clients are asked about their own images, at the end of a run or before."""
+        return self.own or (last and self.memorisation > 0)
 
     def images_at(self, last: bool) -> int:
         """Give the generated images that are measured, at the end of a run or before."""

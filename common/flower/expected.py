@@ -5,12 +5,13 @@ from typing import Any, Generic, TypeVar
 
 from flwr.app import RecordDict
 
-from fedphd.common.config import ModelConfig
+from fedphd.common.config import Config
 from fedphd.common.flower.question import Incoming, Receipt
 from fedphd.common.network.build import pixel_shape
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.structure import Structure
-from fedphd.common.wire.messages import DRAW, ClientUpdate, Drawing
+from fedphd.common.training.time_bins import time_bins
+from fedphd.common.wire.messages import ASSESS, DRAW, Assessment, ClientUpdate, Drawing
 from fedphd.common.wire.records import MessageError
 
 M = TypeVar("M", bound=Incoming)
@@ -73,21 +74,68 @@ class ExpectedDrawing(Expected[Drawing, Drawing]):
         return Receipt(images=message.images.nbytes, facts={"trained": message.trained})
 
 
-def expected(task: str, structure: Structure, model: ModelConfig, images: int) -> Expected[Any, Any]:
+class ExpectedAssessment(Expected[Assessment, Assessment]):
+    """What a client tells of a model: as many numbers as its own images, bins of times and generated images ask for.
+
+    Parameters
+    ----------
+    config : Config
+        The run's configuration.
+    generated : int
+        Generated images whose distances are asked for.
+    """
+
+    def __init__(self, config: Config, generated: int) -> None:
+        self.most = config.evaluation.own_images
+        self.bins = len(time_bins(config.diffusion.timesteps))
+        self.generated = generated
+
+    def read(self, content: RecordDict) -> Assessment:
+        """Read the numbers."""
+        return Assessment.read(content)
+
+    def check(self, message: Assessment) -> Assessment:
+        """Check how many numbers there are."""
+        if message.images > self.most:
+            raise MessageError(f"measured {message.images} images, more than evaluation.own_images={self.most}")
+        bins = self.bins if message.images else 0
+        self._check("loss", (message.loss, message.training_loss), bins)
+        distances = message.distances
+        if (distances is None) != (self.generated == 0):
+            raise MessageError("distances must come where, and only where, generated images are to be compared")
+        if distances is not None:
+            self._check("distances of generated images", distances.of_generated, self.generated)
+            self._check("distances of held-out images", distances.of_held_out, message.images)
+        return message
+
+    def receipt(self, message: Assessment) -> Receipt:  # noqa: ARG002
+        """Tell nothing more: the root writes down what it makes of the numbers."""
+        return Receipt()
+
+    @staticmethod
+    def _check(what: str, lists: tuple[list[float], ...], wanted: int) -> None:
+        for numbers in lists:
+            if len(numbers) != wanted:
+                raise MessageError(f"{what}: {len(numbers)} numbers instead of {wanted}")
+
+
+def expected(task: str, structure: Structure, config: Config, images: int) -> Expected[Any, Any]:
     """Say what clients are expected to give for a task.
 
     Parameters
     ----------
     task : str
-        The message type: LOCAL or DRAW.
+        The message type: LOCAL, DRAW or ASSESS.
     structure : Structure
         Of the whole network that they work with.
-    model : ModelConfig
-        The network's options.
+    config : Config
+        The run's configuration.
     images : int
-        How many each is to draw.
+        How many each is to draw, or to compare.
     """
-    return ExpectedDrawing((images, *pixel_shape(model))) if task == DRAW else ExpectedModel(structure)
+    if task == ASSESS:
+        return ExpectedAssessment(config, images)
+    return ExpectedDrawing((images, *pixel_shape(config.model))) if task == DRAW else ExpectedModel(structure)
 
 
 def update_receipt(update: ClientUpdate) -> Receipt:

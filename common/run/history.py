@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from fedphd.common.run.crossings import Crossings
 from fedphd.common.run.events import (
+    Assess,
     Commit,
+    Compare,
     Correct,
     Event,
     Fail,
@@ -47,6 +49,8 @@ class History:
         Root rounds that are committed.
     plans, commits, prunings, corrections : dict[int, Event]
         Events by root round, in their order.
+    assessments, comparisons : dict[int, dict[str, Event]]
+        What clients said of a round's model by their own images, by root round and client.
     incidents : list[Entry]
         Answers refused or lost, failures and resumes.
     crossings : Crossings
@@ -64,6 +68,8 @@ class History:
     commits: dict[int, Commit] = field(default_factory=dict)
     prunings: dict[int, Prune] = field(default_factory=dict)
     corrections: dict[int, Correct] = field(default_factory=dict)
+    assessments: dict[int, dict[str, Assess]] = field(default_factory=dict)
+    comparisons: dict[int, dict[str, Compare]] = field(default_factory=dict)
     incidents: list[Entry] = field(default_factory=list)
     crossings: Crossings = field(default_factory=Crossings)
     _metrics: dict[int, Metrics] = field(default_factory=dict)
@@ -138,6 +144,10 @@ class History:
             case Commit():
                 self.committed, self.commits[event.round] = event.round, event
                 self._attempts[event.round] += 1
+            case Assess():
+                self.assessments.setdefault(event.round, {})[event.peer] = event
+            case Compare():
+                self.comparisons.setdefault(event.round, {})[event.peer] = event
             case Prune():
                 self.prunings[event.round] = event
             case Finish():
@@ -150,6 +160,8 @@ class History:
         self.round = self.committed = root_round
         for by_round in (self.plans, self.corrections, self.commits, self.prunings):
             self._drop(by_round, root_round + 1)
+        for by_client in (self.assessments, self.comparisons):
+            self._drop(by_client, root_round + 1)
 
     @staticmethod
     def _drop(by_round: dict[int, Any], first: int) -> None:

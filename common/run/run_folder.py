@@ -25,6 +25,7 @@ IMAGES = "images"  # within it: decoded ones, shared by all clients of a simulat
 EDGES = "edges"
 AUXILIARY = "auxiliary"
 EVALUATION = "evaluation"
+NEAREST = "nearest.png"  # below EVALUATION
 TENSORBOARD = "tensorboard"
 SPOOL = "spool"
 FLOWER_LOG = "flower.log"
@@ -106,13 +107,24 @@ class RunFolder:
         """Read the sample grids as PNG files by root round, in their order."""
         files = sorted((self.path / SAMPLES).glob("round_*.png"))
         images = {int(file.stem.rpartition("_")[2]): file.read_bytes() for file in files}
-        whole = {number: png for number, png in images.items() if png.startswith(PNG_START) and png.endswith(PNG_END)}
-        return dict(sorted(whole.items()))
+        return dict(sorted((number, png) for number, png in images.items() if _is_whole(png)))
+
+    def nearest(self) -> bytes | None:
+        """Read the picture of generated images beside their nearest training images; None if there is none."""
+        try:
+            png = (self.path / EVALUATION / NEAREST).read_bytes()
+        except OSError:
+            return None
+        return png if _is_whole(png) else None
 
     def checkpoint_rounds(self) -> list[int]:
         """List the root rounds of which there are checkpoints, whole or damaged ones."""
         numbers = (folder.name.removeprefix("round_") for folder in (self.path / CHECKPOINTS).glob("round_*"))
         return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def _is_whole(png: bytes) -> bool:
+    return png.startswith(PNG_START) and png.endswith(PNG_END)
 
 
 def _mapping(path: Path) -> dict[str, Any]:

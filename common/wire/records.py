@@ -145,6 +145,16 @@ def counts(record: ConfigRecord, key: str) -> dict[str, int]:
     return value
 
 
+def number_lists(record: ConfigRecord, key: str, *names: str) -> dict[str, list[float]]:
+    """Give the lists of finite numbers, with exactly these names, that the JSON text at `key` holds."""
+    value = _json(record, key)
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise MessageError(f"'{key}' must be a JSON object with {', '.join(names)}")
+    if not all(isinstance(one, list) and all(map(_is_number, one)) for one in value.values()):
+        raise MessageError(f"'{key}' must have lists of finite numbers, not {shortened(value)}")
+    return {name: [float(number) for number in value[name]] for name in names}
+
+
 def json_list(record: ConfigRecord, key: str) -> list[Any]:
     """Give the list that the JSON text at `key` holds."""
     value = _json(record, key)

@@ -10,7 +10,7 @@ from fedphd.common.config.topology import client_id, edge_ids, homes
 from fedphd.common.data import check_fits, holder_data, load
 from fedphd.common.data.holders import ROOT
 from fedphd.common.data.images import ImageSet, Indices
-from fedphd.common.data.partitions import partition
+from fedphd.common.data.partitions import hold_out, partition
 from fedphd.common.wire.messages import Profile
 from fedphd.server.registry import Registry, over_common_classes
 
@@ -46,13 +46,14 @@ def registry(config: Config) -> Registry:
 
 def _profiles(config: Config, clients: list[str]) -> list[Profile]:
     if not config.partition.splits and not elsewhere(config):
-        return [_profile(client, _images(config, client)) for client in clients]
+        own = [_images(config, client) for client in clients]
+        return [_profile(config, index, one, np.arange(len(one))) for index, one in enumerate(own)]
     images = _images(config, ROOT)
     classes = len(images.class_names)
     if elsewhere(config):
         return [_told(client, images.class_names, [1.0] * classes) for client in clients]
     parts = partition(images.labels, classes, config.partition, len(clients), config.seed)
-    return [_profile(client, images, part) for client, part in zip(clients, parts, strict=True)]
+    return [_profile(config, index, images, part) for index, part in enumerate(parts)]
 
 
 def elsewhere(config: Config) -> bool:
@@ -68,9 +69,11 @@ def _images(config: Config, holder: str) -> ImageSet:
     return images
 
 
-def _profile(client: str, images: ImageSet, part: Indices | slice = slice(None)) -> Profile:
-    counts = np.bincount(images.labels[part], minlength=len(images.class_names))
-    return _told(client, images.class_names, [float(count) for count in counts])
+def _profile(config: Config, index: int, images: ImageSet, part: Indices) -> Profile:
+    """Count what a client trains on of its part of a set."""
+    train, _ = hold_out(len(part), config.partition.holdout, config.seed, index)
+    counts = np.bincount(images.labels[part[train]], minlength=len(images.class_names))
+    return _told(client_id(index), images.class_names, [float(count) for count in counts])
 
 
 def _told(client: str, classes: Sequence[str], counts: list[float]) -> Profile:

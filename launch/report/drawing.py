@@ -4,6 +4,7 @@ Lines and letters that must stand out from the page are drawn in stand-in colour
 variables in the SVG text; the series' colours have a contrast of at least 3:1 on both backgrounds.
 """
 
+import base64
 import io
 import re
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ class Plot:
     title : str
         What stands above it.
     svg : str
-        The picture, as an SVG element.
+        The picture, as an SVG element, or an image that holds its own bytes.
     alt : str
         What it shows, in words and numbers.
     note : str
@@ -131,3 +132,8 @@ def svg(figure: Figure, name: str) -> str:
     for stand_in, variable in _VARIABLES.items():
         text = text.replace(stand_in, variable)
     return text
+
+
+def data_uri(png: bytes) -> str:
+    """Write a PNG file as the address of an image that needs no file."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,6 +1,5 @@
 """Putting the page together."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fedphd.common.run.run_folder import REPORT
-from fedphd.launch.report import curves, drawing, maps, tables
-from fedphd.launch.report.drawing import Plot
+from fedphd.launch.report import curves, drawing, maps, own_images, tables
+from fedphd.launch.report.drawing import Plot, data_uri
 from fedphd.launch.report.recorded_run import RecordedRun
 from fedphd.launch.report.tables import Table
 
@@ -76,7 +75,7 @@ def render(run: RecordedRun) -> str:
         facts=_facts(run),
         status=run.status,
         tiles=tables.tiles(run),
-        grids=_some([Grid(number, _data_uri(png)) for number, png in run.grids.items()], MOST_GRIDS),
+        grids=_some([Grid(number, data_uri(png)) for number, png in run.grids.items()], MOST_GRIDS),
         all_grids=len(run.grids),
         sections=parts,
         config=yaml.safe_dump(run.config, sort_keys=False) if run.config else "",
@@ -114,6 +113,13 @@ def sections(run: RecordedRun) -> list[Section]:
             _present(tables.client_table(run), tables.holdings_table(run)),
         ),
         Section(
+            "own-images",
+            "The clients' own images",
+            "The clients were not asked about images of their own (evaluation.own, evaluation.memorisation).",
+            _present(own_images.time_plot(run), own_images.rounds_plot(run), *_copies(run)),
+            _present(own_images.loss_table(run), own_images.copies_table(run)),
+        ),
+        Section(
             "edges", "Edges", "No root round has been planned so far.", _present(assignment, *curves.edge_plots(run))
         ),
         Section(
@@ -124,6 +130,11 @@ def sections(run: RecordedRun) -> list[Section]:
             _present(tables.incident_table(run)),
         ),
     ]
+
+
+def _copies(run: RecordedRun) -> list[Plot | None]:
+    """Plot distances, and show the nearest images where the run folder has them."""
+    return [own_images.distance_plot(run), own_images.nearest_picture(run)]
 
 
 def _facts(run: RecordedRun) -> list[tuple[str, str]]:
@@ -149,7 +160,3 @@ def _some(grids: list[Grid], most: int) -> list[Grid]:
     if len(grids) <= most:
         return grids
     return [grids[round(index * (len(grids) - 1) / (most - 1))] for index in range(most)]
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()

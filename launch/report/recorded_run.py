@@ -35,6 +35,8 @@ class RecordedRun:
         What was found of images before the start, by holder: `images`, `classes`, `shape` and `notes`.
     grids : dict[int, bytes]
         Sample grids as PNG files by root round, in their order.
+    nearest : bytes or None
+        Generated images beside the training images nearest to them, as a PNG file, where these are the root's own.
     """
 
     config: dict[str, Any]
@@ -44,6 +46,7 @@ class RecordedRun:
     history: History
     holdings: dict[str, dict[str, Any]]
     grids: dict[int, bytes]
+    nearest: bytes | None = None
 
     @classmethod
     def read(cls, run_dir: Path) -> "RecordedRun":
@@ -59,6 +62,7 @@ class RecordedRun:
             history=folder.history(),
             holdings=folder.holdings(),
             grids=folder.grids(),
+            nearest=folder.nearest(),
         )
 
     def setting(self, key: str, default: object = "unknown") -> Any:

@@ -162,14 +162,14 @@ def bytes_table(run: RecordedRun) -> Table | None:
     note = (
         "Payload: the models' numbers, as coded, in committed rounds; parameters: how many numbers. Messages, and "
         "their bytes as encoded, are those of the ledger: also of rounds that were not committed or were repeated "
-        "after a resume. Images that clients draw to be measured are not counted."
+        "after a resume. Images that clients draw to be measured, and models that they only measure, are not counted."
     )
     return Table("Bytes per hop", head, rows, note, words=2)
 
 
 def _counts(crossing: Crossing, lane: tuple[str, str] | None = None) -> bool:
-    """Whether messages are the method's own, since images that clients draw are only measured; of one hop and way."""
-    return crossing.task != "draw" and lane in (None, (crossing.hop, crossing.way))
+    """Whether messages are the method's own, and not only to measure it; of one hop and way."""
+    return crossing.task not in ("draw", "assess") and lane in (None, (crossing.hop, crossing.way))
 
 
 def _traffic_cells(numbers: NDArray[np.float64], rounds: int) -> list[str]:

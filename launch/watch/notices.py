@@ -1,6 +1,6 @@
 """Lines of the display: texts with their styles."""
 
-from fedphd.common.run.events import Correct, Event, Finish, Lost, Prune, Refuse, Resume, Reuse
+from fedphd.common.run.events import Compare, Correct, Event, Finish, Lost, Prune, Refuse, Resume, Reuse
 from fedphd.common.run.figures import duration, one_line, size, three_digits
 from fedphd.common.run.ledger import Entry
 from fedphd.common.run.metrics import Metrics
@@ -18,6 +18,10 @@ def notice(entry: Entry) -> list[Line]:
         where = [] if event.edge_round is None else [f"edge round {event.edge_round}"]
         what = f"{event.name} {event.peer}: {one_line(event.reason)}"
         return [(GAP.join([entry.node, f"round {event.round}", *where, what]), WARNING)]
+    if isinstance(event, Compare) and event.flagged:
+        return [
+            (GAP.join(["root", f"round {event.round}", f"generated images repeat images of {event.peer}"]), WARNING)
+        ]
     parts = _root_parts(event)
     return [(GAP.join(["root", *parts]), NOTICE)] if parts else []
 

@@ -70,11 +70,14 @@ class Evaluator:
             run's first evaluation hold the work on the real images too.
         """
         started = time.perf_counter()
-        count = self.images(round)
-        labels = self.labels(count)
-        images = Sampler.of(self.config, self.device).draw(unet, count, labels=labels)
+        labels = self.labels(self.images(round))
+        images = self.draw(unet, self.images(round))
         self.show(round, images, labels)
         return self.measure(round, images) | {"evaluation_seconds": time.perf_counter() - started}
+
+    def draw(self, unet: UNet, images: int) -> Pixels:
+        """Draw the first images of every evaluation, shape (n, C, H, W)."""
+        return Sampler.of(self.config, self.device).draw(unet, images, labels=self.labels(images))
 
     def images(self, round: int) -> int:
         """Images that the evaluation after a root round draws."""

@@ -15,7 +15,7 @@ from fedphd.common.config import Config
 from fedphd.common.network.packing import PackedModel, unpack
 from fedphd.common.network.rebuild import rebuild_unet
 from fedphd.common.training.sampling import Sampler
-from fedphd.common.wire.messages import DRAW, LOCAL, TRAIN, ClientErrand, ClientUpdate, Drawing
+from fedphd.common.wire.messages import ASSESS, DRAW, LOCAL, TRAIN, Assessment, ClientErrand, ClientUpdate, Drawing
 from fedphd.common.wire.parts import PARTS, Parts
 
 QUICK = ["sampler.steps=2"]
@@ -124,3 +124,74 @@ def test_a_client_that_never_trained_draws_with_all_that_was_sent(tmp_path: Path
     assert not drawing.trained
     refused = reply_to("udec", SHARED["udec"], tmp_path, start)
     assert "MissingStateError" in refused.error.reason
+
+
+# --- what the client says of a model ----------------------------------------------------------------
+
+HELD_OUT = "partition.holdout=0.2"  # 6 of 30 images
+
+
+def assessed(config: Config, folder: Path, content: RecordDict) -> Assessment:
+    reply = ask(config, folder, content, ASSESS, 1)[1]
+    assert not reply.has_error(), reply.error.reason
+    return Assessment.read(reply.content)
+
+
+def shown(model: PackedModel, images: np.ndarray) -> RecordDict:
+    return ClientErrand(download(model), "edge-0", 1, 0, len(images), generated=images).write()
+
+
+def test_a_client_tells_its_losses(tmp_path: Path, start: PackedModel) -> None:
+    config = settings(HELD_OUT)
+    told = assessed(config, tmp_path, errand(start))
+    assert (told.client, told.images, told.distances) == ("client-0", 6, None)
+    assert [len(told.loss), len(told.training_loss)] == [10, 10]
+    assert told.loss != told.training_loss
+    assert assessed(config, tmp_path / "elsewhere", errand(start, root_round=3)) == told
+    few = assessed(settings(HELD_OUT, "evaluation.own_images=2"), tmp_path, errand(start))
+    assert (few.images, few.loss == told.loss) == (2, False)
+
+
+def test_a_client_that_holds_nothing_out_has_no_losses_to_tell(tmp_path: Path, start: PackedModel) -> None:
+    told = assessed(settings(), tmp_path, errand(start))
+    assert (told.images, told.loss, told.training_loss) == (0, [], [])
+
+
+def test_training_images_among_generated_ones_are_no_distance_away(tmp_path: Path, start: PackedModel) -> None:
+    config = settings(HELD_OUT)
+    own = local_data(config, 0)
+    images = np.concatenate([own.images[:3], own.held_out[:2]])
+    distances = assessed(config, tmp_path, shown(start, images)).distances
+    assert distances is not None
+    assert distances.nearest[:3] == distances.ratio[:3] == [0.0] * 3
+    assert min(distances.nearest[3:]) > 0
+    assert min(distances.spacing) > 0
+    assert sorted(distances.held_out_nearest)[0] <= min(distances.nearest[3:])
+    assert len(distances.held_out_ratio) == len(distances.held_out_spacing) == 6
+
+
+def test_generated_images_of_another_shape(tmp_path: Path, start: PackedModel) -> None:
+    content = shown(start, np.zeros((2, 3, 8, 8), np.uint8))
+    reply = ask(settings(HELD_OUT), tmp_path, content, ASSESS, 1)[1]
+    assert "generated images are (3, 8, 8), this client's (1, 8, 8)" in reply.error.reason
+
+
+def test_a_client_with_parts_of_its_own_measures_these_and_draws_itself(tmp_path: Path, start: PackedModel) -> None:
+    config = settings(*QUICK, HELD_OUT, "exchange=udec", "training.keep_optimizer=false")
+    ask(config, tmp_path, train_order(start, 1, "udec").write(), TRAIN, 1)
+    content = errand(start, "udec", SHARED["udec"], root_round=1, images=3)
+    told = assessed(config, tmp_path, content)
+    assert told.distances is not None and len(told.distances.nearest) == 3
+    untrained = assessed(config, tmp_path / "else", errand(start, "udec", PARTS, root_round=1, images=3))
+    assert np.mean(told.loss) < np.mean(untrained.loss)
+    drawing = drawn(config, tmp_path, content, 3)
+    compared = assessed(settings(*QUICK, HELD_OUT), tmp_path / "shown", shown(start, drawing.images))
+    assert compared.distances is not None and compared.distances.nearest == told.distances.nearest
+
+
+def test_a_global_model_is_measured_as_it_came(tmp_path: Path, start: PackedModel) -> None:
+    """... also by a client that keeps its own last model for another purpose."""
+    config = settings(HELD_OUT, "+objective/term=contrastive")
+    ask(config, tmp_path, train_order(start, 1).write(), TRAIN, 1)
+    plain = assessed(settings(HELD_OUT), tmp_path / "else", errand(start, root_round=1))
+    assert assessed(config, tmp_path, errand(start, root_round=1)).loss == plain.loss

@@ -16,8 +16,10 @@ from fedphd.common.wire.codec import CODECS
 from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages import (
+    Assessment,
     ClientErrand,
     ClientUpdate,
+    Distances,
     Drawing,
     EdgeRound,
     EdgeUpdate,
@@ -53,6 +55,7 @@ UNABLE = Unable("client-2", "data.path=DATA-PATH/a/7.png: cannot be read")
 EVENTS = [Lost(time=1.5, round=3, peer="client-0", reason="why")]
 ROUNDS = [EdgeRound(["client-0"], 10, 0.5, 1.5, Traffic(1, 4, 16), Traffic(1, 3, 12)), EdgeRound([], 0, None, 0.0)]
 ASSIGNMENT = [["client-0", "client-1"], []]
+DISTANCES = Distances([0.25, 0.5], [0.5, 1.0], [0.125, 0.5], [1.0] * 3, [1.5] * 3, [2.0] * 3)
 SOUND = {
     "profile": PROFILE,
     "unable": UNABLE,
@@ -68,6 +71,9 @@ SOUND = {
     "gathered": Gathered("edge-0", ["client-0"], Traffic(2, 8, 32), Traffic(1, 0, 24), EVENTS),
     "fetch": Fetch("train.local", 3, "client-0"),
     "drawing": Drawing("client-0", IMAGES, True),
+    "comparing errand": Errand(WHOLE, 3, ["client-0"], 2, generated=IMAGES),
+    "client's comparing errand": ClientErrand(PARTIAL, "edge-0", 4, 6, 2, generated=IMAGES),
+    "assessment": Assessment("client-0", 3, [0.5, 0.25], [0.5, 0.125], DISTANCES),
 }
 DOWN = ["round order", "train order", "errand", "client errand"]  # bring a model down
 UP = ["client update", "edge update"]

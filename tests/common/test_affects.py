@@ -28,6 +28,7 @@ COURSE = {
 MEASURE = {
     *("evaluation.extractor", "evaluation.measures", "evaluation.reference", "evaluation.clients"),
     *("evaluation.images", "evaluation.final_images", "evaluation.real_images"),
+    *("evaluation.own", "evaluation.own_images", "evaluation.memorisation", "evaluation.memorisation_features"),
     *(
         "sampler.kind",
         "sampler.steps",
@@ -56,6 +57,7 @@ OTHERS = {
     "codec.access.up.zstd": "an option of every choice",
     "weighting.root.a": "of one choice",
     "partition.alpha": "of one choice",
+    "partition.holdout": "of every choice",
     "exchange.kind": "a choice itself",
     "assignment.kind": "carried to the root",
     "training.precision": "rounds differently",

@@ -9,7 +9,9 @@ import pytest
 from fedphd.common.run.crossings import Count
 from fedphd.common.run.events import (
     Accept,
+    Assess,
     Commit,
+    Compare,
     Correct,
     Event,
     Fail,
@@ -52,6 +54,16 @@ class Run:
         )
         sizes = {f"{what}_{when}": 9 for what in ("parameters", "macs") for when in ("before", "after")}
         self.ledger.write(Prune(round=number, ratio=0.5, **sizes, structure_before="a", structure_after="b"))
+        self.assess(number)
+
+    def assess(self, number: int, loss: float = 0.5) -> None:
+        """Let two clients say something of the model."""
+        shares = {"expected": 0.1, "p_value": 1.0, "authentic_held_out": 1.0, "flagged": False}
+        for client in ("client-0", "client-1"):
+            told = {"round": number, "peer": client}
+            self.ledger.write(Assess(**told, images=1, loss=[loss], training_loss=[loss]))
+            counts = dict.fromkeys(("near", "copies", "authentic"), 0)
+            self.ledger.write(Compare(**told, **counts, **shares, nearest=[0.1], held_out_nearest=[0.1]))
 
     def record(self, number: int, **measures: float) -> None:
         self.attempts[number] = self.attempts.get(number, 0) + 1
@@ -84,7 +96,8 @@ def run(tmp_path: Path) -> Run:
 
 
 def by_round(history: History) -> list[list[int]]:
-    return [list(one) for one in (history.plans, history.corrections, history.commits, history.prunings)]
+    events = (history.plans, history.corrections, history.commits, history.prunings)
+    return [list(one) for one in (*events, history.assessments, history.comparisons)]
 
 
 # --- what a resume takes back -------------------------------------------------------------------------
@@ -94,12 +107,12 @@ def test_rounds_after_a_resumed_one_are_taken_back_whole(run: Run) -> None:
     run.rounds(1, 2, 3)
     run.ledger.write(Resume(round=1))
     history = run.folder.history()
-    assert by_round(history) == [[1]] * 4
+    assert by_round(history) == [[1]] * 6
     assert list(history.metrics) == [0, 1]
     assert (history.state, history.round, history.committed) == ("starting", 1, 1)
     run.rounds(2)
     history = run.folder.history()
-    assert by_round(history) == [[1, 2]] * 4
+    assert by_round(history) == [[1, 2]] * 6
     assert list(history.metrics) == [0, 1, 2]
     assert (run.attempt(1), run.attempt(2)) == (1, 2)
 
@@ -289,3 +302,16 @@ def test_events_do_not_take_what_they_do_not_have() -> None:
     for kind, facts in kinds:
         with pytest.raises(ValueError, match="1 validation error"):
             kind(**facts)
+
+
+def test_a_round_that_is_measured_again_counts_once(run: Run) -> None:
+    """... by what each client said last: one of them may be away now."""
+    run.rounds(1)
+    run.ledger.write(Resume(round=1))
+    run.assess(1, loss=0.25)
+    history = run.folder.history()
+    assert {client: one.loss for client, one in history.assessments[1].items()} == {
+        "client-0": [0.25],
+        "client-1": [0.25],
+    }
+    assert list(history.comparisons[1]) == ["client-0", "client-1"]

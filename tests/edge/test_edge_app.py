@@ -58,7 +58,7 @@ def test_an_order_that_fails_is_told_and_the_edge_serves_on(folder: Path) -> Non
     with ServedEdge(folder).serving(two().grid()) as spool:
         assert failure(spool, TRAIN, order([9])) == "MessageError: edge-0 has no clients client-9"
         assert "MessageError: no ConfigRecord 'order'" in failure(spool, TRAIN, RecordDict())
-        asked = "query.register, train, train.local, evaluate, query.fetch, query.end"
+        asked = "query.register, train, train.local, evaluate, evaluate.assess, query.fetch, query.end"
         assert f"does not answer 'query.other' but {asked}" in failure(spool, "query.other", RecordDict())
         assert model_of(update_of(ask(spool, TRAIN, order(BOTH)))) == [4.0, 14.0]
 

@@ -20,12 +20,14 @@ from fedphd.common.config.load import RUN_ID_KEY
 from fedphd.common.config.topology import edge_timeout
 from fedphd.common.flower.control import Control, ControlError
 from fedphd.common.wire.messages import (
+    ASSESS,
     DRAW,
     END,
     FETCH,
     LOCAL,
     REGISTER,
     TRAIN,
+    Assessment,
     ClientUpdate,
     Drawing,
     Errand,
@@ -107,14 +109,16 @@ def test_the_root_is_answered_as_if_the_edge_were_its_node(context: Context) -> 
 @pytest.mark.usefixtures("alive")
 def test_errands_go_to_the_edge_as_well(context: Context) -> None:
     down = download(packed(0.0, 10.0))
-    for task, images in ((LOCAL, 0), (DRAW, 3)):
+    for task, images in ((LOCAL, 0), (DRAW, 3), (ASSESS, 2)):
         reply = app(message(task, Errand(down, 0, ["client-1"], images).write()), context)
         assert Gathered.read(reply.content).clients == ["client-1"]
         given = app(message(FETCH, Fetch(task, 0, "client-1").write()), context).content
         if task == LOCAL:
             assert ClientUpdate.read(given, down.structure).model.decode().vector.tolist() == [5.0, 15.0]
-        else:
+        elif task == DRAW:
             assert Drawing.read(given, (3, 1, 8, 8)).client == "client-1"
+        else:
+            assert Assessment.read(given).loss == [5.0] * 10
 
 
 @pytest.mark.usefixtures("alive")

@@ -12,8 +12,10 @@ from small_edge import aggregator, files, order
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.messages import (
+    ASSESS,
     DRAW,
     LOCAL,
+    Assessment,
     ClientErrand,
     ClientUpdate,
     Drawing,
@@ -43,6 +45,10 @@ class Errant(Crowd):
 
     def drawing(self, index: int, errand: ClientErrand) -> Drawing:
         return self._answer(index, super().drawing(index, errand))
+
+    def assessment(self, index: int, errand: ClientErrand) -> Assessment:
+        self.asked.append(errand)
+        return self._answer(index, super().assessment(index, errand))
 
     def _answer(self, index, sound):  # type: ignore[no-untyped-def]
         wrong = self.wrong.get(index, {})
@@ -126,6 +132,23 @@ def test_images(ledger: Ledger) -> None:
     assert [event["payload_bytes"] for event in events(ledger, "accept")] == [320] * 3
 
 
+# --- what clients say of a model --------------------------------------------------------------------
+
+
+def test_assessments_of_a_model_and_of_generated_images(ledger: Ledger) -> None:
+    edge, clients, images = aggregator(ledger, 3), crowd(), np.arange(2 * 64, dtype=np.uint8).reshape(2, 1, 8, 8)
+    content = Errand(download(START), 3, NAMES, 2, generated=images).write()
+    gathered = gather(edge, clients, ASSESS, content)
+    assert gathered.clients == NAMES
+    assert (gathered.down, gathered.up) == (Traffic(3, 6, 24), Traffic(3, 0, 0))
+    for one in clients.asked:
+        np.testing.assert_array_equal(one.generated, images)
+    told = Assessment.read(fetch(edge, ASSESS, "client-2", 3))
+    assert told.loss == [5.0] * 10  # of weights 0 and 10
+    assert told.distances is not None and told.distances.nearest == [2.0, 2.0]
+    assert {event["task"] for event in events(ledger, "send", "accept")} == {"assess"}
+
+
 # --- who gives nothing ------------------------------------------------------------------------------
 
 
@@ -139,6 +162,11 @@ def test_images(ledger: Ledger) -> None:
         (DRAW, {"images": np.zeros((5, 3, 8, 8), np.uint8)}, "refuse", "must be uint8 of shape (5, 1, 8, 8)"),
         (DRAW, {"images": np.zeros((4, 1, 8, 8), np.uint8)}, "refuse", "must be uint8 of shape (5, 1, 8, 8)"),
         (DRAW, {"images": np.zeros((5, 1, 8, 8), np.float32)}, "refuse", "must be uint8 of shape (5, 1, 8, 8)"),
+        (ASSESS, OSError("no disk"), "lost", "OSError('no disk')"),
+        (ASSESS, {"client": "client-0"}, "refuse", "comes from 'client-0'"),
+        (ASSESS, {"loss": [float("nan")] * 10}, "refuse", "lists of finite numbers"),
+        (ASSESS, {"images": 1000}, "refuse", "more than evaluation.own_images=100"),
+        (ASSESS, {"distances": None}, "refuse", "distances must come where"),
         (LOCAL, {"model": exact(packed(1.0))}, "refuse", "instead of"),
         (LOCAL, {"model": replace(exact(START), data=b"")}, "refuse", "float32 data has 0 bytes instead of 8"),
         (LOCAL, {"model": exact(START), "loss": float("inf")}, "refuse", "'loss' must be a finite number"),

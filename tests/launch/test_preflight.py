@@ -73,3 +73,21 @@ def test_too_few_real_images_are_found_before_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"^evaluation\.reference=holdout: has 3 images, and 4 are needed"):
         check(compose([*holdout, "data.holdout=0.05", "evaluation.measures=[precision_recall]"]))
     assert check(compose([*holdout, "data.holdout=0.05"])) == []
+
+
+@pytest.mark.parametrize("setting", ["evaluation.own=true", "evaluation.memorisation=10"])
+def test_clients_can_only_measure_with_images_that_they_hold_out(setting: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        compose([setting])
+    assert (
+        str(caught.value).lower() == f"{setting}: needs images that the clients hold out; set partition.holdout "
+        "too, as partition.holdout=0.1"
+    )
+    compose([setting, "partition.holdout=0.1"])
+
+
+def test_features_of_images_are_found_before_the_start() -> None:
+    asking = ["partition.holdout=0.1", "evaluation.memorisation_features=pixles"]
+    check(compose(asking))  # nobody uses them
+    with pytest.raises(SettingError, match=r"^evaluation\.memorisation_features=pixles: .* did you mean pixels\?"):
+        check(compose([*asking, "evaluation.memorisation=10"]))

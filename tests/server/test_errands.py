@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 from helpers import Crowd, events, exact, packed, three_parts
 from small_root import HOMES, START, Run, crowd, lane
 
-from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Gathered
+from fedphd.common.wire.messages import Assessment, ClientErrand, ClientUpdate, Drawing, Gathered
 from fedphd.common.wire.parts import PARTS
 from fedphd.edge.aggregator import EdgeAggregator
 from fedphd.server.errands import ErrandError
@@ -30,6 +30,9 @@ class Failing(Crowd):
 
     def drawing(self, index: int, errand: ClientErrand) -> Drawing:
         return self._unless_failing(index, super().drawing(index, errand))
+
+    def assessment(self, index: int, errand: ClientErrand) -> Assessment:
+        return self._unless_failing(index, super().assessment(index, errand))
 
     def _unless_failing(self, index, answer):  # type: ignore[no-untyped-def]
         if index in self.failing:
@@ -268,3 +271,65 @@ def test_one_picture_is_in_memory_at_a_time(tmp_path: Path) -> None:
     assert next(drawings).client == "client-0"
     assert tasks(run, "accept", "root") == ["client-0"]
     assert len(list(drawings)) == 3
+
+
+# --- what clients say of the model ------------------------------------------------------------------
+
+GENERATED = np.arange(3 * 64, dtype=np.uint8).reshape(3, 1, 8, 8)
+
+
+def test_every_client_assesses_the_model_that_is_evaluated(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "ema_decay=0.5")
+    run.rounds(2)
+    before = dict(run.state.traffic)
+    told = list(run.errands().assessments())
+    assert [one.client for one in told] == CLIENTS
+    assert run.state.best is run.state.ema
+    assert run.state.best.vector.mean() != run.state.model.vector.mean()
+    assert {one.loss[0] for one in told} == {float(run.state.best.vector.mean())}
+    assert {one.distances for one in told} == {None}
+    assert run.state.traffic == before  # what only measures is not the method's traffic
+    assert tasks(run, "accept", "root") == CLIENTS
+    assert {one["task"] for one in events(run.ledger, "send") if one.get("task")} == {"assess"}
+    assert {one["payload_bytes"] for one in events(run.ledger, "accept") if one.get("task")} == {0}
+
+
+def test_clients_compare_the_roots_images(tmp_path: Path) -> None:
+    class Seeing(Failing):
+        def assessment(self, index: int, errand: ClientErrand) -> Assessment:
+            assert errand.generated is not None
+            np.testing.assert_array_equal(errand.generated, GENERATED)
+            return super().assessment(index, errand)
+
+    run = Run(tmp_path, HOMES, clients=Seeing(crowd().counts, crowd().adds))
+    told = list(run.errands().assessments(3, GENERATED))
+    assert [one.distances.nearest for one in told if one.distances] == [[float(index)] * 3 for index in range(4)]
+
+
+def test_clients_assess_with_their_own_parts(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "exchange=udec", "ema_decay=0.5", start=NETWORK)
+    run.rounds(1)
+    told = list(run.errands().assessments(2))
+    assert [one.client for one in told] == CLIENTS
+    sent = [event for event in events(run.ledger, "send") if event.get("task") == "assess"]
+    assert {event["parameters"] for event in sent} == {3}  # the decoder: the rest is each client's own
+    assert len({one.loss[0] for one in told}) == 4
+
+
+def test_who_fails_or_tells_what_cannot_be_is_left_out(tmp_path: Path) -> None:
+    run = run_of(tmp_path, failing=(1,))
+
+    def change(content: RecordDict) -> RecordDict:
+        told = Assessment.read(content)
+        return replace(told, loss=[-1.0]).write() if told.client == "client-2" else content
+
+    spoil(run, change)
+    assert [one.client for one in run.errands().assessments()] == ["client-0", "client-3"]
+    left_out = [(one["event"], one["peer"], one["task"]) for one in events(run.ledger, "lost", "refuse")]
+    assert left_out == [("lost", "client-1", "assess"), ("refuse", "client-2", "assess")]
+    assert "1 numbers instead of 10" in str(events(run.ledger, "refuse")[0]["reason"])
+
+
+def test_assessing_in_a_flat_topology(tmp_path: Path) -> None:
+    run = Run(tmp_path, "topology.edges=0")
+    assert [one.client for one in run.errands().assessments(3, GENERATED)] == CLIENTS

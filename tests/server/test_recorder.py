@@ -5,18 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from flwr.app import ArrayRecord
 from helpers import events, packed, small_config
+from PIL import Image
 
+from fedphd.client.local_data import local_data
+from fedphd.common.data.images import Pixels
 from fedphd.common.errors import SettingError
 from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import pack
 from fedphd.common.run.json_lines import read_lines
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.links import Reference
-from fedphd.common.wire.messages import Drawing
+from fedphd.common.wire.messages import Assessment, Distances, Drawing
 from fedphd.common.wire.traffic import Traffic
 from fedphd.server import checkpoint
+from fedphd.server.evaluation.grid import save_grid
+from fedphd.server.evaluation.nearest_images import are_roots_own, show_nearest
 from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.recorder import Recorder
 from fedphd.server.state import GlobalState, RoundSummary
@@ -33,13 +39,23 @@ class Site:
         self.folder, self.ledger = folder, Ledger(folder / "ledger.jsonl")
         self.state = state or GlobalState(0, START)
         self.asked: list[tuple[int, int]] = []
+        self.assessed: list[tuple[int, int, tuple[int, ...] | None]] = []
         schedule = PruningSchedule(self.config, self.ledger)
-        self.recorder = Recorder(self.config, self.state, schedule, self.ledger, folder, self.drawings)
+        self.recorder = Recorder(
+            self.config, self.state, schedule, self.ledger, folder, self.drawings, self.assessments
+        )
 
     def drawings(self, images: int) -> Iterator[Drawing]:
         self.asked.append((self.state.round, images))
         for client in ("client-0", "client-2"):
             yield Drawing(client, np.zeros((images, 1, 8, 8), np.uint8), True)
+
+    def assessments(self, images: int, generated: Pixels | None) -> Iterator[Assessment]:
+        self.assessed.append((self.state.round, images, None if generated is None else generated.shape))
+        near = [0.2] * 3
+        distances = Distances([0.1] * images, [1.0] * images, [0.3] * images, near, near, near) if images else None
+        for client, loss in (("client-0", 0.2), ("client-2", 0.4)):
+            yield Assessment(client, 3, [loss] * 10, [0.1] * 10, distances)
 
     def commit(self) -> dict[str, object]:
         self.state.round += 1
@@ -170,3 +186,60 @@ def test_checkpoints_hold_the_whole_state(tmp_path: Path) -> None:
     loaded = checkpoint.load(tmp_path / "checkpoints")
     assert loaded.reference is not None
     assert (loaded.reference.round, loaded.reference.model.hash, loaded.losses) == (1, packed(1.0).hash, [0.5])
+
+
+OWN = ["partition.holdout=0.1", "evaluation.own=true"]
+
+
+def test_clients_are_asked_after_each_round_that_is_evaluated(tmp_path: Path) -> None:
+    site = Site(tmp_path, *OWN, "evaluation.every=2", "rounds=5")
+    site.recorder.record()
+    for _ in range(5):
+        site.commit()
+    assert site.assessed == [(number, 0, None) for number in (2, 4, 5)]  # not before the first round
+    assert site.lines[2]["own_loss"] == pytest.approx(0.3)
+    assert site.lines[2]["own_loss/client-2"] == pytest.approx(0.4)
+    assert "own_loss" not in site.lines[3]
+    assert events(site.ledger, "evaluate")[1]["own_loss"] == pytest.approx(0.3)
+    assert [event["round"] for event in events(site.ledger, "assess")] == [2, 2, 4, 4, 5, 5]
+
+
+@pytest.mark.parametrize(("exchange", "generated"), [("full", (7, 1, 8, 8)), ("udec", None)])
+def test_generated_images_are_compared_after_the_last_round(
+    tmp_path: Path, exchange: str, generated: tuple[int, ...] | None
+) -> None:
+    """Where there is no global model, each client draws, and the root has nothing to show."""
+    memorised = ["partition.holdout=0.1", "evaluation.memorisation=7", f"exchange={exchange}"]
+    site = Site(tmp_path, *memorised, "rounds=2")
+    site.recorder.record()
+    site.commit()
+    assert site.assessed == []
+    site.commit()
+    assert site.assessed == [(2, 7, generated)]
+    assert site.lines[-1]["copied_share"] == 0.0
+    assert (tmp_path / "evaluation" / "nearest.png").exists() == (exchange == "full")
+    assert [event["peer"] for event in events(site.ledger, "compare")] == ["client-0", "client-2"]
+
+
+def test_nearest_images_are_shown_only_where_they_are_the_roots_own() -> None:
+    split = ["partition.holdout=0.1", "evaluation.memorisation=7"]
+    assert are_roots_own(small_config(*split))
+    deployed = ["runtime=deployment", "runtime.superlink=root.example.org:9093", "runtime.insecure=true"]
+    assert not are_roots_own(small_config(*split, *deployed))
+    own = ["data=folder", "data.path=/somewhere", "data.size=8", "partition=own", "partition.holdout=0.1"]
+    assert not are_roots_own(small_config(*own))
+
+
+def test_pairs_of_generated_and_nearest_training_images(tmp_path: Path) -> None:
+    """... of those that clients train on; what they hold out is not among them."""
+    config = small_config("partition.holdout=0.2", "data.limit=60")
+    data = [local_data(config, index) for index in range(4)]
+    generated = np.concatenate([data[3].held_out[:1], data[1].images[4:6]])
+    show_nearest(config, generated, tmp_path / "nearest.png", torch.device("cpu"))
+    trained = np.concatenate([one.images for one in data])
+    distances = ((trained.astype(float) - generated[0]) ** 2).mean((1, 2, 3))
+    others = np.concatenate([generated[1:], trained[distances.argmin()][None]])
+    expected = np.concatenate([generated[[1, 2, 0]], others], axis=3)
+    save_grid(expected, tmp_path / "expected.png")
+    pictures = [np.asarray(Image.open(tmp_path / name)) for name in ("nearest.png", "expected.png")]
+    np.testing.assert_array_equal(*pictures)

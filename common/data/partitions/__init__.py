@@ -9,9 +9,10 @@ A new scheme is imported here, so that it is registered; the configuration holds
 
 from fedphd.common.data.partitions.base import PARTITIONS, Partition, partition
 from fedphd.common.data.partitions.dirichlet import Dirichlet
+from fedphd.common.data.partitions.holdout import hold_out
 from fedphd.common.data.partitions.iid import IID
 from fedphd.common.data.partitions.own import Own
 from fedphd.common.data.partitions.pathological import Pathological
 from fedphd.common.data.partitions.quantity import Quantity
 
-__all__ = ["IID", "PARTITIONS", "Dirichlet", "Own", "Partition", "Pathological", "Quantity", "partition"]
+__all__ = ["IID", "PARTITIONS", "Dirichlet", "Own", "Partition", "Pathological", "Quantity", "hold_out", "partition"]

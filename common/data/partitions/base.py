@@ -1,11 +1,11 @@
 """What a scheme says of itself, and its draw for one run."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from fedphd.common.choices import Choice, Choices
 from fedphd.common.errors import SettingError
@@ -23,12 +23,15 @@ class Partition(Choice):
     splits : bool
         Whether there is one set of images to split; if not, each client has images of its own.
     min_samples : int
-        Fewest images of a client.
+        Fewest images of a client, those that it holds out among them.
+    holdout : float
+        Share of each client's own images that it never trains on, and measures the model with.
     """
 
     splits: ClassVar[bool] = True
 
     min_samples: PositiveInt = 1
+    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @abstractmethod
     def split(self, labels: Indices, num_classes: int, clients: int, rng: Rng) -> list[Indices]:

@@ -9,21 +9,25 @@ from fedphd.common.run.events.correction import Correct, Draw, Pretrain
 from fedphd.common.run.events.event import Event
 from fedphd.common.run.events.hop import Accept, Lost, Note, Refuse, Register, Resend, Send
 from fedphd.common.run.events.life import Checkpoint, Evaluate, Fail, Finish, Resume, Reuse, Start
+from fedphd.common.run.events.own_images import Assess, Compare
 from fedphd.common.run.events.rounds import Aggregate, Commit, Plan, Prune, Restart
 
 LIFE = (Start, Resume, Reuse, Evaluate, Checkpoint, Finish, Fail)
 HOP = (Register, Note, Send, Resend, Accept, Refuse, Lost)
 ROUNDS = (Plan, Aggregate, Restart, Commit, Prune)
 CORRECTION = (Pretrain, Draw, Correct)
+OWN_IMAGES = (Assess, Compare)
 
-EVENTS: Mapping[str, type[Event]] = {one.name: one for one in (*LIFE, *HOP, *ROUNDS, *CORRECTION)}
+EVENTS: Mapping[str, type[Event]] = {one.name: one for one in (*LIFE, *HOP, *ROUNDS, *CORRECTION, *OWN_IMAGES)}
 
 __all__ = [
     "EVENTS",
     "Accept",
     "Aggregate",
+    "Assess",
     "Checkpoint",
     "Commit",
+    "Compare",
     "Correct",
     "Draw",
     "Evaluate",

@@ -7,12 +7,15 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from fedphd.common.run.events.event import Event
 
 Hop = Literal["access", "backbone"]
-Task = Literal["local", "draw"]
+Task = Literal["local", "draw", "assess"]
 
 ROUND = "Root round that it belongs to; 0: before the first"
 EDGE_ROUND = "Edge round that it belongs to, counted from 0 over the whole run; absent or null: of none"
 PEER = "The node at the other end: an edge or a client"
-TASK = "What the clients are asked for, if not a round's training: `local`, a model of their own, or `draw`, images"
+TASK = (
+    "What the clients are asked for, if not a round's training: `local`, a model of their own, `draw`, images, or "
+    "`assess`, how good a model is for their own images"
+)
 HOP = "`access`: between clients and edges; `backbone`: between edges and root"
 PARAMETERS = "Numbers in the models that it carries"
 PAYLOAD = "Bytes of these numbers as coded; of images, their bytes"

@@ -14,22 +14,24 @@ message           from -> to         content
 `TrainOrder`      edge -> client     edge model, rounds, phase, which parts to report
 `ClientUpdate`    client -> edge     trained parts, images, loss, seconds
 `EdgeUpdate`      edge -> root       edge model and what happened in each edge round
-`Errand`          root -> edge       let single clients train a local model, or draw images
-`ClientErrand`    edge -> client     the same, for one client, who answers a `ClientUpdate` or a `Drawing`
+`Errand`          root -> edge       let single clients train a local model, draw, or assess a model
+`ClientErrand`    edge -> client     the same, for one, who answers a `ClientUpdate`, a `Drawing` or an `Assessment`
 `Gathered`        edge -> root       who gave what was asked for
 `Fetch`           root -> edge       asks for what one client gave
 ================  =================  ==========================================================
 """
 
+from fedphd.common.wire.messages.assessment import Assessment, Distances
 from fedphd.common.wire.messages.drawing import Drawing
 from fedphd.common.wire.messages.errands import ClientErrand, Errand, Fetch, Gathered
 from fedphd.common.wire.messages.models import content_bytes
-from fedphd.common.wire.messages.names import DRAW, END, FETCH, LOCAL, REGISTER, TASKS, TRAIN
+from fedphd.common.wire.messages.names import ASSESS, DRAW, END, FETCH, LOCAL, REGISTER, TASKS, TRAIN
 from fedphd.common.wire.messages.orders import RoundOrder, TrainOrder
 from fedphd.common.wire.messages.registration import Profile, Roster, Unable, as_line, as_notes, read_answer
 from fedphd.common.wire.messages.updates import ClientUpdate, EdgeRound, EdgeUpdate
 
 __all__ = [
+    "ASSESS",
     "DRAW",
     "END",
     "FETCH",
@@ -37,8 +39,10 @@ __all__ = [
     "REGISTER",
     "TASKS",
     "TRAIN",
+    "Assessment",
     "ClientErrand",
     "ClientUpdate",
+    "Distances",
     "Drawing",
     "EdgeRound",
     "EdgeUpdate",

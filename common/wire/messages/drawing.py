@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
 from fedphd.common.wire import records
-from fedphd.common.wire.records import MessageError
-
-PIXELS, PIXEL_TYPE = "pixels", "fedphd.pixels"
+from fedphd.common.wire.messages.pixels import PIXELS, read_pixels, write_pixels
 
 
 @dataclass(frozen=True)
@@ -38,20 +36,13 @@ class Drawing:
 
     def write(self) -> RecordDict:
         """Lay out for the wire."""
-        pixels = Array("uint8", self.images.shape, PIXEL_TYPE, np.ascontiguousarray(self.images).tobytes())
         drawing = ConfigRecord({"client": self.client, "trained": self.trained})
-        return RecordDict({PIXELS: ArrayRecord({PIXELS: pixels}), "drawing": drawing})
+        return RecordDict({**write_pixels(self.images), "drawing": drawing})
 
     @classmethod
     def read(cls, content: RecordDict, shape: tuple[int, ...]) -> Self:
         """Read and check; the images must have the shape (n, C, H, W) that was asked for."""
         records.only(content, PIXELS, "drawing")
         record = records.config(content, "drawing", "client trained")
-        arrays = content.get(PIXELS)
-        if not isinstance(arrays, ArrayRecord) or list(arrays) != [PIXELS]:
-            raise MessageError(f"no images: an ArrayRecord '{PIXELS}' with one array '{PIXELS}' is needed")
-        array = arrays[PIXELS]
-        if array.stype != PIXEL_TYPE or tuple(array.shape) != shape or len(array.data) != int(np.prod(shape)):
-            raise MessageError(f"the images must be uint8 of shape {shape}")
-        images = np.frombuffer(array.data, np.uint8).reshape(shape).copy()
+        images = read_pixels(content, shape)
         return cls(records.text(record, "client"), images, records.flag(record, "trained"))

@@ -1,4 +1,6 @@
-"""Errands, tasks for single clients that the root sends through their edge: a model, or images, of each client's own.
+"""Errands, tasks for single clients that the root sends through their edge.
+
+A client trains a model of its own, draws images, or says how good a model is for its own images.
 
 An edge lets all named clients work at once and keeps what each gives; the root then fetches one after the other, so
 that nobody ever has what all clients gave in memory.
@@ -8,7 +10,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Self
 
+import numpy as np
 from flwr.app import ConfigRecord, RecordDict
+from numpy.typing import NDArray
 
 from fedphd.common.network.lineage import NO_PRUNING, Lineage
 from fedphd.common.run.events import Event
@@ -18,6 +22,7 @@ from fedphd.common.wire.codec.coded import CodedModel
 from fedphd.common.wire.links import Download
 from fedphd.common.wire.messages.events import read_events
 from fedphd.common.wire.messages.models import MODEL, STRUCTURE, read_download, read_lineage, write_download
+from fedphd.common.wire.messages.pixels import PIXELS, read_pixels, write_pixels
 from fedphd.common.wire.messages.updates import read_traffic
 from fedphd.common.wire.records import MessageError
 from fedphd.common.wire.traffic import Traffic
@@ -36,9 +41,11 @@ class Errand:
     clients : list[str]
         Who is asked.
     images : int
-        Images that each client is to draw.
+        Images that each client is to draw, or to compare with its own.
     lineage : Lineage
         As in `RoundOrder`.
+    generated : NDArray[uint8] or None
+        These images, shape (n, C, H, W), where the root drew them.
     """
 
     download: Download
@@ -46,6 +53,7 @@ class Errand:
     clients: list[str]
     images: int = 0
     lineage: Lineage = NO_PRUNING
+    generated: NDArray[np.uint8] | None = None
 
     @property
     def models(self) -> tuple[CodedModel | None, ...]:
@@ -61,7 +69,8 @@ class Errand:
         """Read and check."""
         record = _record(content, "root-round clients")
         root_round, clients = records.count(record, "root-round"), records.names(record, "clients")
-        return cls(read_download(content), root_round, clients, records.count(record, "images"), read_lineage(record))
+        images, lineage = records.count(record, "images"), read_lineage(record)
+        return cls(read_download(content), root_round, clients, images, lineage, _generated(content, images))
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class ClientErrand:
     edge_round: int
     images: int = 0
     lineage: Lineage = NO_PRUNING
+    generated: NDArray[np.uint8] | None = None
 
     @property
     def models(self) -> tuple[CodedModel | None, ...]:
@@ -93,21 +103,32 @@ class ClientErrand:
             records.text(record, "edge"),
             records.count(record, "root-round"),
             records.count(record, "edge-round"),
-            records.count(record, "images"),
+            images := records.count(record, "images"),
             read_lineage(record),
+            _generated(content, images),
         )
 
 
 def _write(errand: Errand | ClientErrand, own: dict[str, int | str | list[str]]) -> RecordDict:
     """Lay out an errand: what is its own, and what all errands have."""
     facts = {**own, "images": errand.images, "pruning": errand.lineage.to_json()}
-    return RecordDict({**write_download(errand.download), "errand": ConfigRecord(facts)})
+    pixels = {} if errand.generated is None else write_pixels(errand.generated)
+    return RecordDict({**write_download(errand.download), **pixels, "errand": ConfigRecord(facts)})
 
 
 def _record(content: RecordDict, own: str) -> ConfigRecord:
     """Give the record of what an errand says; `own` are the entries that not all errands have."""
-    records.only(content, MODEL, STRUCTURE, "errand")
+    records.only(content, MODEL, STRUCTURE, PIXELS, "errand")
     return records.config(content, "errand", f"{own} images pruning")
+
+
+def _generated(content: RecordDict, images: int) -> NDArray[np.uint8] | None:
+    if PIXELS not in content:
+        return None
+    generated = read_pixels(content)
+    if len(generated) != images:
+        raise MessageError(f"{len(generated)} generated images instead of {images}")
+    return generated
 
 
 @dataclass(frozen=True)
