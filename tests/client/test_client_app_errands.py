@@ -160,7 +160,7 @@ def test_a_client_that_holds_nothing_out_has_no_losses_to_tell(tmp_path: Path, s
 def test_training_images_among_generated_ones_are_no_distance_away(tmp_path: Path, start: PackedModel) -> None:
     config = settings(HELD_OUT)
     own = local_data(config, 0)
-    images = np.concatenate([own.images[:3], own.held_out[:2]])
+    images = np.concatenate([own.images[:3], own.held_out.pixels[:2]])
     distances = assessed(config, tmp_path, shown(start, images)).distances
     assert distances is not None
     assert distances.nearest[:3] == distances.ratio[:3] == [0.0] * 3

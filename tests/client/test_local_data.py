@@ -21,8 +21,8 @@ def test_a_client_holds_out_images_of_its_own() -> None:
     whole, config = small_config(), small_config("partition.holdout=0.2")
     for index in range(2):
         part, everything = local_data(config, index), local_data(whole, index)
-        assert len(part.held_out) == 75  # of 375
-        assert len(everything.held_out) == 0
+        assert len(part.held_out.pixels) == 75  # of 375
+        assert len(everything.held_out.pixels) == 0
         assert part.counts.sum() == len(part.images) == 300
-        together = sorted(image.tobytes() for image in (*part.images, *part.held_out))
+        together = sorted(image.tobytes() for image in (*part.images, *part.held_out.pixels))
         assert together == sorted(image.tobytes() for image in everything.images)

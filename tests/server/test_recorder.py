@@ -234,7 +234,7 @@ def test_pairs_of_generated_and_nearest_training_images(tmp_path: Path) -> None:
     """... of those that clients train on; what they hold out is not among them."""
     config = small_config("partition.holdout=0.2", "data.limit=60")
     data = [local_data(config, index) for index in range(4)]
-    generated = np.concatenate([data[3].held_out[:1], data[1].images[4:6]])
+    generated = np.concatenate([data[3].held_out.pixels[:1], data[1].images[4:6]])
     show_nearest(config, generated, tmp_path / "nearest.png", torch.device("cpu"))
     trained = np.concatenate([one.images for one in data])
     distances = ((trained.astype(float) - generated[0]) ** 2).mean((1, 2, 3))
