@@ -220,7 +220,7 @@ def test_transparency_lies_on_the_background(tmp_path: Path, made: str) -> None:
     red = read(tmp_path, channels=3, background="#ff0000")
     assert red.images()[0, :, 0, 0].tolist() == [255, 0, 0]
     assert "1 image with transparency lie on #ff0000 (data.background)" in red.notes
-    with pytest.raises(SettingError, match=r"^data.background=nocolour: is no colour; use white"):
+    with pytest.raises(SettingError, match=r"^data.background=nocolour: is no colour; give a name such as white"):
         read(tmp_path, background="nocolour")
 
 
