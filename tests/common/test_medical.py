@@ -69,7 +69,7 @@ def test_values_without_a_window_take_the_usual_range(tmp_path: Path) -> None:
     images = read(tmp_path, size=32)
     assert images.shape == (1, 32, 32)
     assert rises(images.images()[0, 0, 0], 0, 4000 * 255 / 4095)
-    assert "hold whole numbers from 0 to 4000: 0 to 4095 became 0 to 255" in images.notes[1]
+    assert "bits, whole numbers from 0 to 4000: 0 to 4095 became 0 to 255" in images.notes[1]
 
 
 def test_rescaled_values_take_their_own_range(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_sigmoid_window(tmp_path: Path) -> None:
 def test_monochrome1_is_inverted(tmp_path: Path) -> None:
     dicom(tmp_path / "a" / "x.dcm", ramp(4095), PhotometricInterpretation="MONOCHROME1")
     assert rises(row(tmp_path), 255, 0)
-    assert "1 image of DICOM's MONOCHROME1 were inverted: low values are white" in read(tmp_path).notes
+    assert "1 image of DICOM's MONOCHROME1 inverted, so that low values are white" in read(tmp_path).notes
 
 
 def test_colour_and_8_bits(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_files_without_an_ending_are_known_by_their_content(tmp_path: Path) -> N
     dicom(tmp_path / "a" / "DICOMDIR", ramp(4095))
     images = read(tmp_path)
     assert len(images) == 2 and len(images.images()) == 2
-    assert "left out: 1 hidden or system files and folders (DICOMDIR)" in images.notes
+    assert "1 hidden or system file or folder left out (DICOMDIR)" in images.notes
 
 
 def test_files_that_hold_no_image_are_left_out(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_files_that_hold_no_image_are_left_out(tmp_path: Path) -> None:
     report.save_as(tmp_path / "a" / "report.dcm")
     images = read(tmp_path)
     assert len(images) == 1
-    assert "left out: 1 DICOM file without an image (report.dcm)" in images.notes
+    assert "1 DICOM file without an image left out (report.dcm)" in images.notes
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless])
@@ -289,7 +289,7 @@ def test_fractions_series_colours_and_flat_volumes(tmp_path: Path) -> None:
     nifti(tmp_path / "a" / "x.nii", np.stack([body(), 0 * body()], axis=-1))
     images = read(tmp_path, size=4)
     assert images.images().max() == round(3320 * 255 / 4095)
-    assert "1 image are series of volumes: the first volume of each is used" in images.notes
+    assert "1 image cut from the first volume of a series" in images.notes
     colour = np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     colour["R"] = 200
     nifti(tmp_path / "a" / "x.nii", colour)

@@ -118,7 +118,7 @@ class Folder(CachedSet, FileSet):
     def _changes(self, found: Survey, plain: Decoding, channels: int) -> Iterator[str]:
         if found.no_images:
             named = some(Path(path).name for path in found.no_images)
-            yield f"left out: {several(len(found.no_images), 'DICOM file')} without an image ({named})"
+            yield f"{several(len(found.no_images), 'DICOM file')} without an image left out ({named})"
         yield from change_of_colour(found, self.channels, channels)
         depth = found.depth(self._given)
         yield from changes(
