@@ -17,9 +17,6 @@ from fedphd.launch.holdings import read_images, save
 from fedphd.launch.preflight import check
 from fedphd.launch.report import write_report
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "common"))
-
-
 COLOUR = ["model.unet.in_channels=3", "model.unet.out_channels=3"]
 
 
@@ -90,3 +87,16 @@ def test_a_start_with_an_unreadable_image_leaves_nothing_behind(pets: Path, tmp_
     assert ended.stderr.startswith(f"fedphd: data.path={pets}/dog/3.png: cannot be read")
     assert len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "runs" / "one").exists()
+
+
+def test_one_class_and_partitions_by_class(tmp_path: Path) -> None:
+    for number in range(20):
+        write(tmp_path / f"{number}.png")
+    for partition, told in (
+        (["partition=pathological"], "the images are of one class; use partition=iid or quantity"),
+        (["partition=dirichlet", "partition.alpha=1"], "the images are of one; use iid or quantity"),
+    ):
+        with pytest.raises(SettingError, match=told):
+            check(config(tmp_path, *COLOUR, *partition))
+    (note,) = check(config(tmp_path, *COLOUR, "partition=quantity", "partition.alpha=1"))
+    assert note.startswith("images: no subfolders: all 20 images are of one class, image")
