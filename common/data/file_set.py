@@ -90,8 +90,10 @@ class FileSet(HeldOutShare):
         Raises
         ------
         SettingError
-            If an image is of a class that `classes` lacks.
+            If there is no image, or one is of a class that `classes` lacks.
         """
+        if len(labels) == 0:
+            raise self.unusable("holds no image; give at least one")
         if self.classes is None:
             return labels, found
         counts = np.bincount(labels, minlength=len(found))

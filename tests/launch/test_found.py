@@ -102,6 +102,13 @@ def test_a_client_with_one_image_trains(tmp_path: Path) -> None:
     assert trained(config, tmp_path / "run") == [25]
 
 
+def test_a_client_without_an_image_is_named(tmp_path: Path) -> None:
+    write_images(tmp_path / "own" / "client-0", a=3)
+    write_images(tmp_path / "own" / "client-1", a=0)
+    with pytest.raises(SettingError, match=r"^data.path=.*own/client-1: holds no image; give at least one$"):
+        check(folder_config(tmp_path / "own", "partition=own", "topology.clients=2"))
+
+
 def test_an_archive_without_images_of_the_highest_class_trains(tmp_path: Path) -> None:
     """... and one without labels beside it."""
     for name, classes in (("root", 3), ("client-0", 2), ("client-1", 3)):
