@@ -90,8 +90,10 @@ class FileSet(HeldOutShare):
         Raises
         ------
         SettingError
-            If an image is of a class that `classes` lacks.
+            If there is no image, or one is of a class that `classes` lacks.
         """
+        if len(labels) == 0:
+            raise self.unusable("holds no image; give at least one")
         if self.classes is None:
             return labels, found
         counts = np.bincount(labels, minlength=len(found))
@@ -99,7 +101,8 @@ class FileSet(HeldOutShare):
         if strange:
             name, count = next(iter(strange.items()))
             images = "an image" if count == 1 else f"{count} images"
-            more = f", and of {len(strange) - 1} more such classes" if len(strange) > 1 else ""
+            others = len(strange) - 1
+            more = f", and of {others} more such {'class' if others == 1 else 'classes'}" if others else ""
             advice = f"{self.path.name} has {images} of class {name}{more}; add it, or remove its images"
             raise SettingError("data.classes", f"[{','.join(self.classes)}]", advice)
         numbers = {name: number for number, name in enumerate(self.classes)}

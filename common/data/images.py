@@ -71,6 +71,15 @@ class ImageSet(ABC):
         """Give all images, shape (N, C, H, W), to be read only; without a copy, where they are at hand."""
         return self.images()
 
+    def check(self) -> None:  # noqa: B027  (what is held in memory needs no look)
+        """Find out whether all images can be read; those that are at hand can.
+
+        Raises
+        ------
+        SettingError
+            If not.
+        """
+
     @abstractmethod
     def subset(self, indices: Indices) -> Self:
         """Make the set of the images at `indices`, in that order, with the same classes and notes."""

@@ -50,7 +50,7 @@ class Archive:
     Raises
     ------
     ArchiveError
-        If it cannot be read, is cut short, or an array would have to be unpickled.
+        If it cannot be read, or is cut short.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,8 +69,10 @@ class Archive:
         Raises
         ------
         ArchiveError
-            If it is damaged.
+            If it is damaged, or would have to be unpickled.
         """
+        if self.heads[name].dtype.hasobject:
+            raise ArchiveError(f"{name} holds Python objects, which would have to be unpickled; store numbers or text")
         with _told():
             opened = np.load(self.path, allow_pickle=False)
             if not isinstance(opened, NpzFile):
@@ -100,9 +102,7 @@ def _head(file: IO[bytes], name: str, size: int) -> Head:
         shape, _, dtype = npy.read_array_header_2_0(file)
     else:
         raise ValueError(f"{name} has field names, which arrays of images do not have")
-    if dtype.hasobject:
-        raise ValueError(f"{name} holds Python objects, which would have to be unpickled")
-    if math.prod(shape) * dtype.itemsize > size - file.tell():
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > size - file.tell():
         raise ValueError(f"{name} is cut short")
     return Head(tuple(shape), dtype)
 

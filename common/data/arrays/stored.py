@@ -62,15 +62,27 @@ class StoredImages(ImageSet):
         SettingError
             If the file cannot be read any more, or holds values beyond those that `data.depth` gives.
         """
-        try:
-            pixels = _pixels(self.stored)
-        except ArchiveError as error:
-            raise SettingError("data.path", self.stored.path, f"{self.stored.name} {error}") from None
-        return pixels[self.chosen if indices is None else self.chosen[indices]]
+        return self._read()[self.chosen if indices is None else self.chosen[indices]]
+
+    def check(self) -> None:
+        """Read all pixels once, so that none is found damaged later.
+
+        Raises
+        ------
+        SettingError
+            As `images`.
+        """
+        self._read()
 
     def subset(self, indices: Indices) -> Self:
         """Choose the images at `indices`."""
         return replace(self, labels=self.labels[indices], chosen=self.chosen[indices])
+
+    def _read(self) -> Pixels:
+        try:
+            return _pixels(self.stored)
+        except ArchiveError as error:
+            raise SettingError("data.path", self.stored.path, f"{self.stored.name} {error}") from None
 
 
 @lru_cache(maxsize=4)
