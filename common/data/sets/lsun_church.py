@@ -55,8 +55,8 @@ class LSUNChurch(CachedSet, RootSet):
             If `root` holds neither their database nor their folder, or what reads the database is not installed.
         """
         database, folder = self.root / f"{PARTS[split]}_lmdb", self.root / PARTS[split]
-        files, notes = ([], ()) if database.is_dir() else _files(folder)
-        sources = np.asarray(_keys(database) if database.is_dir() else files)
+        found, notes = (_keys(database), ()) if database.is_dir() else _files(folder)
+        sources = np.asarray(found)
         if len(sources) == 0:
             raise SettingError("data.root", self.root, f"must hold {database.name}, or {folder.name} with images in it")
         labels, names, shape = np.zeros(len(sources), np.int64), ("church",), (3, self.size, self.size)
