@@ -100,3 +100,15 @@ def test_one_class_and_partitions_by_class(tmp_path: Path) -> None:
             check(config(tmp_path, *COLOUR, *partition))
     (note,) = check(config(tmp_path, *COLOUR, "partition=quantity", "partition.alpha=1"))
     assert note.startswith("images: no subfolders: all 20 images are of one class, image")
+
+
+def test_holders_whose_values_are_scaled_differently_are_warned_of(tmp_path: Path) -> None:
+    for holder, highest in (("root", 4000), ("client-0", 3000), ("client-1", 900)):
+        png16(tmp_path / holder / "a" / "x.png", ramp(highest))
+    own = ["partition=own", "data.holdout=0"]
+    told = [note for note in check(config(tmp_path, *own)) if "WARNING" in note]
+    assert told == [
+        "client-1's images: WARNING: values 0 to 1023 became 0 to 255, and those of root 0 to 4095; "
+        "give data.depth, so that all are scaled alike"
+    ]
+    assert not [note for note in check(config(tmp_path, *own, "data.depth=12")) if "WARNING" in note]
