@@ -35,4 +35,5 @@ def _profile(place: Place) -> Profile:
     if place.apart:  # what cannot be read is found before a round, and no later message has to decode
         local.train.pixels, local.held_out.pixels  # noqa: B018
     counts = reported_counts(config, place.index, place.folder)
-    return Profile(place.name, told_samples(counts), list(local.classes), counts, as_notes(images.notes))
+    notes = as_notes(images.notes) if place.apart else []  # else they are known where the run was started
+    return Profile(place.name, told_samples(counts), list(local.classes), counts, notes)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -65,9 +66,9 @@ class Membership:
         """Whether every expected client has registered and can take part."""
         return not self._call.missing and not self.unable
 
-    @property
+    @cached_property
     def classes(self) -> list[str]:
-        """The classes over which the edge tells label shares: those of its clients together."""
+        """The classes over which the edge tells label shares: those of its clients together, once all are known."""
         profiles = self.profiles
         return common_classes(profiles[client].classes for client in self.expected)
 
@@ -95,7 +96,8 @@ class Membership:
             del self._call.answers[one.client], self._call.nodes[one.client]
         self._call.run(grid, self.timeout, patience)
         if self.file is not None and self.complete:
-            known = {name: {"node": node, "profile": asdict(self.profiles[name])} for name, node in self.nodes.items()}
+            profiles = self.profiles
+            known = {name: {"node": node, "profile": asdict(profiles[name])} for name, node in self.nodes.items()}
             write_private(self.file, json.dumps(known).encode())
 
     def _restore(self, known: dict[str, dict[str, object]]) -> None:

@@ -25,7 +25,7 @@ from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.wire.parts import PARTS, part_of
 from fedphd.launch.classes import with_classes
 from fedphd.launch.following import follow_images
-from fedphd.launch.holdings import Holding, read_images, save
+from fedphd.launch.holdings import Holding, read_images, root_has_none, save
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
 from fedphd.server.first_model import first_model, identified
@@ -110,7 +110,12 @@ def _look(config: Config) -> tuple[list[str], list[Holding]]:
     _check_parts(config, unet)
     if config.pruning.after is not None:
         unet, _ = prune(unet, config.pruning.share)
-    notes = _insecure(config.runtime) + [note for one in holdings for note in one.told] + _idle_parts(config)
+    notes = (
+        _insecure(config.runtime)
+        + _no_images_of_the_root(config)
+        + [note for one in holdings for note in one.told]
+        + _idle_parts(config)
+    )
     return notes + (_long_evaluations(config, count(unet)[1]) if device.type == "cpu" else []), holdings
 
 
@@ -152,6 +157,10 @@ def _insecure(runtime: RuntimeConfig) -> list[str]:
         "WARNING: runtime.insecure=true: no TLS and no keys; whoever reaches a port of this deployment can run code in "
         "it, read its models and pose as a client; only for trials on a machine of your own"
     ]
+
+
+def _no_images_of_the_root(config: Config) -> list[str]:
+    return ["the root has no images of its own: pictures are drawn, and nothing is measured"] * root_has_none(config)
 
 
 def _idle_parts(config: Config) -> list[str]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
+from unicodedata import normalize
 
 import numpy as np
 from pydantic import BeforeValidator, Field
@@ -15,10 +16,11 @@ from fedphd.common.paths import UserPath
 
 
 def _as_names(given: object) -> object:
-    """Take class names that YAML reads as numbers, as 0 and 1, for the text that they are."""
+    """Take class names that YAML reads as numbers, as 0 and 1, for the text that they are, in one form of Unicode."""
     if not isinstance(given, list | tuple):
         return given
     names = [str(name) if isinstance(name, int) and not isinstance(name, bool) else name for name in given]
+    names = [normalize("NFC", name) if isinstance(name, str) else name for name in names]
     if len(set(map(str, names))) < len(names):
         raise SettingError("data.classes", given, "has a name twice; give each class once")
     return names
@@ -88,8 +90,10 @@ class FileSet(HeldOutShare):
         Raises
         ------
         SettingError
-            If an image is of a class that `classes` lacks.
+            If there is no image, or one is of a class that `classes` lacks.
         """
+        if len(labels) == 0:
+            raise self.unusable("holds no image; give at least one")
         if self.classes is None:
             return labels, found
         counts = np.bincount(labels, minlength=len(found))

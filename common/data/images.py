@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fedphd.common.data.decoding.depth import NO_RANGE, Depth
 from fedphd.common.errors import SettingError
 
 if TYPE_CHECKING:
@@ -67,9 +68,23 @@ class ImageSet(ABC):
             If a file that holds one of them cannot be decoded.
         """
 
+    @property
+    def depth(self) -> Depth:
+        """The ranges by which values of more than 8 bits were scaled; none, if there are no such values."""
+        return NO_RANGE
+
     def whole(self) -> Pixels:
         """Give all images, shape (N, C, H, W), to be read only; without a copy, where they are at hand."""
         return self.images()
+
+    def check(self) -> None:  # noqa: B027  (what is held in memory needs no look)
+        """Find out whether all images can be read; those that are at hand can.
+
+        Raises
+        ------
+        SettingError
+            If not.
+        """
 
     @abstractmethod
     def subset(self, indices: Indices) -> Self:

@@ -16,12 +16,11 @@ SYSTEM = frozenset(  # in small letters
         *("__macosx", "$recycle.bin", "system volume information", "lost+found", "@eadir"),
     }
 )
-HIDDEN, SPECIAL, AGAIN, NO_IMAGE = (
-    "hidden or system files and folders",
-    "special files, as pipes and devices",
-    "links to folders that are read already",
-    "files that are no images",
-)
+Reason = tuple[str, str]  # of one, of several
+HIDDEN: Reason = ("hidden or system file or folder", "hidden or system files or folders")
+SPECIAL: Reason = ("special file, as a pipe or device,", "special files, as pipes and devices,")
+AGAIN: Reason = ("link to a folder that is read already", "links to folders that are read already")
+NO_IMAGE: Reason = ("file that is no image", "files that are no images")
 
 Identity = tuple[int, int]  # of a folder: its device and its number there
 
@@ -30,10 +29,10 @@ class LeftOut:
     """What was left out of a set, by the reason, with the names of some."""
 
     def __init__(self) -> None:
-        self._names: dict[str, list[str]] = {}
+        self._names: dict[Reason, list[str]] = {}
         self.endings: Counter[str] = Counter()
 
-    def add(self, reason: str, path: str) -> None:
+    def add(self, reason: Reason, path: str) -> None:
         """Leave out a file or folder."""
         self._names.setdefault(reason, []).append(Path(path).name)
         if reason == NO_IMAGE:
@@ -47,7 +46,7 @@ class LeftOut:
                 named += f"; {some(names)}"
             else:
                 named = some(names)
-            yield f"left out: {len(names)} {reason} ({named})"
+            yield f"{len(names):,} {reason[len(names) > 1]} left out ({named})"
 
 
 class Walk:

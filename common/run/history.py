@@ -15,6 +15,7 @@ from fedphd.common.run.events import (
     Fail,
     Finish,
     Lost,
+    Note,
     Plan,
     Prune,
     Refuse,
@@ -53,6 +54,8 @@ class History:
         What clients said of a round's model by their own images, by root round and client.
     incidents : list[Entry]
         Answers refused or lost, failures and resumes.
+    notes : dict[str, dict[str, None]]
+        What each client told of its images when it registered, each line once.
     crossings : Crossings
         What crossed the hops.
     """
@@ -71,6 +74,7 @@ class History:
     assessments: dict[int, dict[str, Assess]] = field(default_factory=dict)
     comparisons: dict[int, dict[str, Compare]] = field(default_factory=dict)
     incidents: list[Entry] = field(default_factory=list)
+    notes: dict[str, dict[str, None]] = field(default_factory=dict)
     crossings: Crossings = field(default_factory=Crossings)
     _metrics: dict[int, Metrics] = field(default_factory=dict)
     _attempts: Counter[int] = field(default_factory=Counter)  # how often each round was committed ...
@@ -137,6 +141,8 @@ class History:
                 self.state, self.rounds, self.round = "training", event.rounds, self.committed
             case Resume():
                 self._go_back(event.round)
+            case Note():
+                self.notes.setdefault(event.peer, {})[event.text] = None
             case Plan():
                 self.round, self.plans[event.round] = event.round, event
             case Correct():

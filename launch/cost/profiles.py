@@ -12,6 +12,7 @@ from fedphd.common.data.holders import ROOT
 from fedphd.common.data.images import ImageSet, Indices
 from fedphd.common.data.partitions import hold_out, partition
 from fedphd.common.wire.messages import Profile
+from fedphd.launch.holdings import root_has_none
 from fedphd.server.registry import Registry, over_common_classes
 
 
@@ -48,10 +49,11 @@ def _profiles(config: Config, clients: list[str]) -> list[Profile]:
     if not config.partition.splits and not elsewhere(config):
         own = [_images(config, client) for client in clients]
         return [_profile(config, index, one, np.arange(len(one))) for index, one in enumerate(own)]
+    if elsewhere(config):
+        names = _classes_elsewhere(config)
+        return [_told(client, names, [1.0] * len(names)) for client in clients]
     images = _images(config, ROOT)
     classes = len(images.class_names)
-    if elsewhere(config):
-        return [_told(client, images.class_names, [1.0] * classes) for client in clients]
     parts = partition(images.labels, classes, config.partition, len(clients), config.seed)
     return [_profile(config, index, images, part) for index, part in enumerate(parts)]
 
@@ -59,6 +61,13 @@ def _profiles(config: Config, clients: list[str]) -> list[Profile]:
 def elsewhere(config: Config) -> bool:
     """Whether the clients' images are on their own machines."""
     return not config.partition.splits and config.runtime.elsewhere
+
+
+def _classes_elsewhere(config: Config) -> Sequence[str]:
+    """Give the classes that the user lists, or those of the root's own images; one, if it has none."""
+    if config.data.fixed_classes is not None:
+        return config.data.fixed_classes
+    return ("image",) if root_has_none(config) else _images(config, ROOT).class_names
 
 
 def _images(config: Config, holder: str) -> ImageSet:

@@ -30,6 +30,7 @@ def save(folder: Path, **arrays: np.ndarray) -> Path:
 def read(
     folder: Path, split: str = "train", options: dict[str, object] | None = None, **arrays: np.ndarray
 ) -> ImageSet:
+    load.cache_clear()  # the file is another one
     return load(data_set(save(folder, **arrays), **({"holdout": 0.0} | (options or {}))), split, 0)
 
 
@@ -362,7 +363,8 @@ def test_an_array_that_is_cut_short_is_found_by_its_head(tmp_path: Path) -> None
 
 def test_pixels_are_read_when_they_are_asked_for_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels are counted without them; damaged ones are found by a check."""
-    path = save(tmp_path, train_x=GREY, train_y=LABELS)
+    large = RNG.integers(0, 256, (N, 40, 40), np.uint8)  # more than is read of an array to know its head
+    path = save(tmp_path, train_x=large, train_y=LABELS)
     asked: list[str] = []
 
     class Noted(Archive):

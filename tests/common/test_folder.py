@@ -41,7 +41,7 @@ def test_hidden_and_system_files_are_no_data(pets: Path) -> None:
     images = read(pets)
     assert len(images) == 6 and images.class_names == ("cat", "dog")
     assert images.notes == (
-        "left out: 7 hidden or system files and folders (.ipynb_checkpoints, __MACOSX, .DS_Store, ...)",
+        "7 hidden or system files or folders left out (.ipynb_checkpoints, __MACOSX, .DS_Store, ...)",
     )
 
 
@@ -51,7 +51,7 @@ def test_other_files_are_counted_and_named(pets: Path) -> None:
     images = read(pets)
     assert len(images) == 6
     (note,) = images.notes
-    assert note.startswith("left out: 5 files that are no images (.txt 2, ")
+    assert note.startswith("5 files that are no images left out (.txt 2, ")
     assert ".csv 1" in note and "no ending 1" in note and "README, scan.eps" in note
 
 
@@ -68,7 +68,7 @@ def test_a_link_to_a_folder_that_is_read_anyway_multiplies_nothing(pets: Path) -
     (pets / "cat" / "self").symlink_to(pets / "cat" / "self")
     images = read(pets)
     assert len(images) == 6
-    assert "left out: 3 links to folders that are read already (up, cat)" in images.notes
+    assert "3 links to folders that are read already left out (up, cat)" in images.notes
 
 
 def test_a_link_to_another_folder_is_followed_once(pets: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -101,7 +101,7 @@ def test_pipes_and_sockets_are_never_opened(pets: Path) -> None:
         os.chdir(before)
         images = read(pets)
     assert len(images) == 6
-    assert "left out: 3 special files, as pipes and devices (pipe, pipe.png, s.png)" in images.notes
+    assert "3 special files, as pipes and devices, left out (pipe, pipe.png, s.png)" in images.notes
 
 
 def test_images_without_subfolders_are_one_class(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def change_of_colour(found: Survey, given: int | None, channels: int) -> Iterato
     elif channels == 1 and colour:
         yield f"{several(colour, 'colour image')} became grey (data.channels=1)"
     elif given is None and grey:
-        yield f"{several(grey, 'grey image')} became colour, as the other {colour:,} are"
+        yield f"{several(grey, 'grey image')} became colour, as others are"
 
 
 def _of_depth(found: Survey, depth: Depth, given: bool) -> Iterator[str]:
@@ -54,7 +54,7 @@ def _of_depth(found: Survey, depth: Depth, given: bool) -> Iterator[str]:
     for whole, words, chosen in ((True, "whole numbers", depth.whole), (False, "fractions", depth.fractions)):
         seen = found.seen(whole=whole)
         if seen:
-            what = f"{several(len(seen), 'image')} of more than 8 bits hold {words} from {around(seen)}"
+            what = f"{several(len(seen), 'image')} of more than 8 bits, {words} from {around(seen)}"
             yield f"{what}: {chosen} became 0 to 255 (data.depth=auto)"
 
 

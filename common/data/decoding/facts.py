@@ -16,12 +16,12 @@ Window = Literal["file"] | tuple[float, float] | None  # as the file says, centr
 class Mark(Enum):
     """What is done to an image and its user should hear of, said of so many images."""
 
-    TRANSPARENT = "with transparency lie on {background} (data.background)"
-    TURNED = "were turned upright, as their EXIF orientation says"
-    UPPER_BITS = "of 16 bits a colour: their upper 8 bits are used"
-    INVERTED = "of DICOM's MONOCHROME1 were inverted: low values are white"
-    NOT_FINITE = "hold NaN or infinite values, which became the range's ends"
-    SERIES = "are series of volumes: the first volume of each is used"
+    TRANSPARENT = "with transparency put on {background} (data.background)"
+    TURNED = "turned upright by EXIF orientation"
+    UPPER_BITS = "of 16 bits a colour cut to the upper 8"
+    INVERTED = "of DICOM's MONOCHROME1 inverted, so that low values are white"
+    NOT_FINITE = "with NaN or infinite values, which became the ends of the range"
+    SERIES = "cut from the first volume of a series"
 
 
 @dataclass(frozen=True)

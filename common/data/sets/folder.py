@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from fedphd.common.data.cache import CachedSet
 from fedphd.common.data.classes import Listing, list_classes
@@ -14,20 +14,12 @@ from fedphd.common.data.decoding.changes import change_of_colour, changes
 from fedphd.common.data.decoding.colour import parse_colour
 from fedphd.common.data.decoding.facts import Decoding, Page, Plane
 from fedphd.common.data.decoding.kept import survey
+from fedphd.common.data.decoding.options import BackgroundOption, DepthOption
 from fedphd.common.data.decoding.survey import Survey
 from fedphd.common.data.decoding.words import several, some
 from fedphd.common.data.file_set import FileSet
 from fedphd.common.data.folder_images import FolderImages
 from fedphd.common.data.images import Split
-from fedphd.common.errors import SettingError
-
-
-def _colour(text: str) -> str:
-    try:
-        parse_colour(text)
-    except ValueError:
-        raise SettingError("data.background", text, "is no colour; use white, black or #rrggbb") from None
-    return text
 
 
 @DATA_SETS.register("folder")
@@ -57,8 +49,8 @@ class Folder(CachedSet, FileSet):
 
     size: WhichImages[Annotated[PositiveInt, given("the side in pixels to which images are resized")]]
     channels: WhichImages[Literal[1, 3] | None] = None
-    depth: WhichImages[Literal["auto"] | Annotated[int, Field(ge=1, le=32)] | tuple[float, float]] = "auto"
-    background: WhichImages[Annotated[str, AfterValidator(_colour)]] = "white"
+    depth: WhichImages[DepthOption] = "auto"
+    background: WhichImages[BackgroundOption] = "white"
     window: WhichImages[Literal["file"] | tuple[float, PositiveFloat] | None] = "file"
     slices: WhichImages[Literal["one", "all"]] = "one"
     plane: WhichImages[Plane] = "axial"
@@ -72,6 +64,11 @@ class Folder(CachedSet, FileSet):
     def of(self, holder: str) -> Self:
         """Give the folder of a holder's own images, which need not be of every class."""
         return super().of(holder).model_copy(update={"empty_classes": True})
+
+    @property
+    def _given(self) -> int | tuple[float, float] | None:
+        """The depth that the user gives."""
+        return None if isinstance(self.depth, str) else self.depth
 
     def read(self, split: Split, seed: int) -> FolderImages:
         """List the files and look at what they are; a share `holdout` of them, drawn by `seed`, is held out.
@@ -96,7 +93,7 @@ class Folder(CachedSet, FileSet):
         sources = np.empty(len(pages), object)
         sources[:] = [source for source, _ in pages]
         channels = self.channels or (1 if found.grey else 3)
-        depth = found.depth(None if self.depth == "auto" else self.depth)
+        depth = found.depth(self._given)
         labels, names = self.numbered(np.asarray([label for _, label in pages], np.int64), listing.names)
         return FolderImages(
             labels,
@@ -121,9 +118,9 @@ class Folder(CachedSet, FileSet):
     def _changes(self, found: Survey, plain: Decoding, channels: int) -> Iterator[str]:
         if found.no_images:
             named = some(Path(path).name for path in found.no_images)
-            yield f"left out: {several(len(found.no_images), 'DICOM file')} without an image ({named})"
+            yield f"{several(len(found.no_images), 'DICOM file')} without an image left out ({named})"
         yield from change_of_colour(found, self.channels, channels)
-        depth = found.depth(None if self.depth == "auto" else self.depth)
+        depth = found.depth(self._given)
         yield from changes(
             found,
             depth,

@@ -1,10 +1,9 @@
 """A NumPy archive of images and class numbers, or one array of images."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from pydantic import BeforeValidator
 
 from fedphd.common.data.arrays.archive import Archive, ArchiveError
 from fedphd.common.data.arrays.contents import Contents
@@ -13,32 +12,9 @@ from fedphd.common.data.arrays.stored import Stored, StoredImages, range_in
 from fedphd.common.data.data_set import DATA_SETS, WhichImages
 from fedphd.common.data.decoding.colour import parse_colour
 from fedphd.common.data.decoding.depth import Depth, given_range
+from fedphd.common.data.decoding.options import BackgroundOption, DepthOption
 from fedphd.common.data.file_set import FileSet
 from fedphd.common.data.images import Split
-from fedphd.common.errors import SettingError
-
-MOST_BITS = 32
-
-
-def _checked_depth(given: object) -> object:
-    """Check `data.depth`."""
-    match given:
-        case "auto":
-            return given
-        case int() if not isinstance(given, bool) and 1 <= given <= MOST_BITS:
-            return given
-        case [int() | float() as low, int() | float() as high] if low < high:
-            return (float(low), float(high))
-    raise SettingError("data.depth", given, f"must be auto, a number of bits from 1 to {MOST_BITS}, or [low, high]")
-
-
-def _checked_colour(given: object) -> object:
-    """Check `data.background`."""
-    try:
-        parse_colour(str(given))
-    except ValueError:
-        raise SettingError("data.background", given, "is no colour; give a name such as white, or '#ffffff'") from None
-    return given
 
 
 @DATA_SETS.register("npz")
@@ -62,8 +38,8 @@ class Npz(FileSet):
 
     images: WhichImages[str | None] = None
     labels: WhichImages[str | None] = None
-    depth: WhichImages[Annotated[str | int | tuple[float, float], BeforeValidator(_checked_depth)]] = "auto"
-    background: WhichImages[Annotated[str, BeforeValidator(_checked_colour)]] = "white"
+    depth: WhichImages[DepthOption] = "auto"
+    background: WhichImages[BackgroundOption] = "white"
 
     def read(self, split: Split, seed: int) -> StoredImages:
         """Read the labels of the archive, and what its images are.
