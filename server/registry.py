@@ -160,7 +160,7 @@ def check_compared(registry: Registry, weighting: TiersWeighting) -> None:
         lacking = set(registry.classes) - set(registry.told_by(edge))
         if lacking:
             raise RegistrationError(
-                f"no client of {edge} has images of class {min(lacking)}, and weighting.edge={weighting.edge.kind} "
+                f"no client of {edge} has images of class {min(lacking)}, and weighting.edge.kind={weighting.edge.kind} "
                 f"compares labels over all classes: give all of them by data.classes"
             )
 
