@@ -1,13 +1,15 @@
 """The commands besides training: one file for each, and one line here."""
 
-from fedphd.launch.commands import compare, compose, cost, keys, kubernetes, register, stats, status
+from fedphd.launch.commands import compare, compose, cost, keys, kubernetes, register, report, resume, stats, status
 
 COMMANDS = {
     command.name: command
     for command in (
         cost.COMMAND,
         stats.COMMAND,
+        resume.COMMAND,
         status.COMMAND,
+        report.COMMAND,
         compare.COMMAND,
         keys.COMMAND,
         register.COMMAND,

@@ -75,7 +75,7 @@ class ClassifierFeatures(Features):
             return in_batches(self.model.features, images, self.config.evaluation.batch_size)
 
     def scores(self, images: Pixels) -> dict[str, float]:
-        """Give the share of the images that falls to each class, which shows classes that are lost; of one class nothing."""
+        """Give the share of the images that falls to each class, which shows classes that are lost; nothing of one."""
         names = load(self.config.data, "train", self.config.seed).class_names
         if len(names) == 1:
             return {}
