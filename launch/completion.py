@@ -23,11 +23,10 @@ def complete(words: Sequence[str]) -> None:
     if not space:
         print("\n".join(name for name in COMMANDS if name.startswith(first)))
     elif first in COMMANDS:
-        if COMMANDS[first].begins_with_path:
-            others = _after_path(others)
-        if not COMMANDS[first].takes_settings or others is None:
+        settings = _after_path(others) if COMMANDS[first].begins_with_path else others
+        if not COMMANDS[first].takes_settings or settings is None:
             return
-        os.environ[LINE] = f"{program} {others}"
+        os.environ[LINE] = f"{program} {settings}"
     train(words)
 
 
