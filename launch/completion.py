@@ -12,7 +12,7 @@ LINE = "COMP_LINE"  # where the shell's script, which Hydra prints, puts the com
 def complete(words: Sequence[str]) -> None:
     """Print what may follow, one or more words a line, if `words` asks for it; all else is Hydra's.
 
-    For a command without settings nothing is printed, so that the shell offers files.
+    Where a path is to be given, and for a command without settings, nothing is printed, so that the shell offers files.
     """
     line = os.environ.get(LINE, "")
     program, _, rest = line.partition(" ")
@@ -23,7 +23,14 @@ def complete(words: Sequence[str]) -> None:
     if not space:
         print("\n".join(name for name in COMMANDS if name.startswith(first)))
     elif first in COMMANDS:
-        if not COMMANDS[first].takes_settings:
+        settings = _after_path(others) if COMMANDS[first].begins_with_path else others
+        if not COMMANDS[first].takes_settings or settings is None:
             return
-        os.environ[LINE] = f"{program} {others}"
+        os.environ[LINE] = f"{program} {settings}"
     train(words)
+
+
+def _after_path(words: str) -> str | None:
+    """Take the path away with which a command's words begin; None while it is being typed."""
+    path, space, rest = words.lstrip().partition(" ")
+    return rest if path and space else None

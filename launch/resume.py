@@ -8,16 +8,21 @@ import yaml
 from fedphd.common.config import Config, decides, leaves, validate
 from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import one_line
+from fedphd.common.run.run_folder import CONFIG
 from fedphd.launch.classes import with_classes
 
+KEY = "checkpoint.resume"
 
-def from_resumed(tree: Any) -> Config | None:
+
+def from_resumed(tree: Any, key: str = KEY) -> Config | None:
     """Check a composed configuration that resumes a run against that run's own.
 
     Parameters
     ----------
     tree : Any
         The composed configuration as plain dicts and lists.
+    key : str
+        What errors about the run's folder begin with.
 
     Returns
     -------
@@ -33,18 +38,20 @@ def from_resumed(tree: Any) -> Config | None:
     if resume is None:
         return None
     if not isinstance(resume, str | Path):
-        raise SettingError("checkpoint.resume", resume, "must be the path of a run folder")
-    file = Path(resume).expanduser() / "config.yaml"
-    if not file.exists():
-        raise SettingError("checkpoint.resume", resume, "is not a run folder: it has no config.yaml")
-    before = _before(file)
+        raise SettingError(key, resume, "must be the path of a run folder")
+    before = settings_of(Path(resume).expanduser(), key)
     _close(tree, before)
     now = with_classes(validate(tree))
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
-    for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first
-        if old.get(key) != new.get(key) and decides(key, now):
-            raise SettingError(key, new.get(key), f"the run to resume has {old.get(key)}; give the same settings again")
+    for name in sorted(old.keys() | new.keys(), key=lambda name: (not name.endswith(".kind"), name)):  # choices first
+        if old.get(name) != new.get(name) and decides(name, now):
+            raise SettingError(name, new.get(name), _differs(old.get(name), resume))
     return now
+
+
+def _differs(before: object, run: object) -> str:
+    given = f"leave it so: fedphd resume {run} takes all settings from the run"
+    return f"the run to resume has {'null' if before is None else before}; {given}"
 
 
 def _close(tree: Any, before: Config) -> None:
@@ -59,9 +66,24 @@ def _close(tree: Any, before: Config) -> None:
     unet |= {name: before.model.unet[name] for name in unet.keys() & before.model.unet.keys() if unet[name] is None}
 
 
-def _before(file: Path) -> Config:
-    """Read the configuration of the run to resume."""
-    key = "checkpoint.resume"
+def settings_of(run: Path, key: str = KEY) -> Config:
+    """Read the configuration of the run to resume.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    key : str
+        What errors begin with.
+
+    Raises
+    ------
+    SettingError
+        If there is none, it is damaged, or of another version.
+    """
+    file = run / CONFIG
+    if not file.exists():
+        raise SettingError(key, run, f"is not a run folder: it has no {CONFIG}")
     try:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
         other = _of_another_version(tree) if isinstance(tree, dict) else set()

@@ -1,6 +1,7 @@
 """Training from the command line: Hydra composes, the runtime trains, the run folder tells."""
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -58,12 +59,29 @@ def _start(composed: DictConfig, run_dir: Path) -> None:
     if config.checkpoint.resume is not None:
         _remove_if_empty(run_dir)  # Hydra's for a new run
         run_dir = config.checkpoint.resume
+    train_to_the_end(config, run_dir)
+
+
+def train_to_the_end(config: Config, run_dir: Path) -> None:
+    """Train a checked configuration, and write the report.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it is interrupted; its text says how to go on.
+    FedPhDError
+        If the run cannot start, or fails.
+    """
     try:
         _train(config, run_dir, left_out(tree, config))
     except KeyboardInterrupt:
-        resumable = RunFolder(run_dir).checkpoint_rounds()
-        advice = f"go on with checkpoint.resume={run_dir}" if resumable else "there is no checkpoint to go on with yet"
-        raise KeyboardInterrupt(advice) from None
+        raise KeyboardInterrupt(_how_to_go_on(run_dir)) from None
+
+
+def _how_to_go_on(run_dir: Path) -> str:
+    if not RunFolder(run_dir).checkpoint_rounds():
+        return "there is no checkpoint to go on with yet"
+    return f"go on with fedphd resume {shlex.quote(str(run_dir))}"
 
 
 def _train(config: Config, run_dir: Path, unused: list[str]) -> None:

@@ -74,9 +74,11 @@ def settings() -> set[str]:
     known = {name for key, value in top.items() for name in names_of(value, key)} - {"defaults"}
     for group, choices in groups().items():
         for content in ((CONF / group / f"{choice}.yaml").read_text() for choice in choices):
-            package = PACKAGE.search(content)
+            package, tree = PACKAGE.search(content), yaml.safe_load(content)
             above = package[1] if package else group
-            known |= set(names_of(yaml.safe_load(content), above)) if above != "_global_" else set()
+            if above == "_global_":  # it sets what other groups have; a model also what is its own
+                above, tree = group, tree.get(group, {})
+            known |= set(names_of(tree, above))
     return known | {"method", "hydra.searchpath"}
 
 

@@ -39,5 +39,5 @@ def refuse_used(run_dir: Path) -> None:
         If the folder has checkpoints.
     """
     if RunFolder(run_dir).checkpoint_rounds():
-        advice = f"already holds a run; go on with checkpoint.resume={run_dir}, or choose another folder"
+        advice = f"already holds a run; go on with fedphd resume {run_dir}, or choose another folder"
         raise SettingError("hydra.run.dir", run_dir, advice)

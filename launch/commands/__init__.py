@@ -1,13 +1,28 @@
 """The commands besides training: one file for each, and one line here."""
 
-from fedphd.launch.commands import compare, compose, cost, export, keys, kubernetes, register, sample, stats, status
+from fedphd.launch.commands import (
+    compare,
+    compose,
+    cost,
+    export,
+    keys,
+    kubernetes,
+    register,
+    report,
+    resume,
+    sample,
+    stats,
+    status,
+)
 
 COMMANDS = {
     command.name: command
     for command in (
         cost.COMMAND,
         stats.COMMAND,
+        resume.COMMAND,
         status.COMMAND,
+        report.COMMAND,
         compare.COMMAND,
         export.COMMAND,
         sample.COMMAND,

@@ -42,6 +42,8 @@ class Command:
         Declares them.
     takes_settings : bool
         Whether settings may follow, as for training; they are in the arguments as ``overrides``.
+    begins_with_path : bool
+        Whether a path comes before the settings.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Command:
     run: Callable[[Namespace], None]
     add_arguments: Callable[[ArgumentParser], None]
     takes_settings: bool = False
+    begins_with_path: bool = False
 
     def __call__(self, words: Sequence[str]) -> None:
         """Parse the words and run.

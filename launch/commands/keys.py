@@ -33,4 +33,4 @@ def _hosts(entries: Iterable[str], tiers: Mapping[str, object]) -> dict[str, lis
     return hosts
 
 
-COMMAND = Command("keys", "Make the keys of a deployment; what exists stays.", _run, _add_arguments, True)
+COMMAND = Command("keys", "Make the keys of a deployment; what exists stays.", _run, _add_arguments, True, True)

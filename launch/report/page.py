@@ -39,13 +39,15 @@ class Grid:
     uri: str
 
 
-def write_report(run_dir: Path) -> Path:
-    """Write ``report.html`` into a run folder, from the files that are there.
+def write_report(run_dir: Path, page: Path | None = None) -> Path:
+    """Write the page of a run from the files that are there.
 
     Parameters
     ----------
     run_dir : Path
         The run folder; its run may have finished, failed, or still be going on.
+    page : Path, optional
+        The file to write; by default ``report.html`` in the run folder.
 
     Returns
     -------
@@ -53,7 +55,7 @@ def write_report(run_dir: Path) -> Path:
         The page.
     """
     run = RecordedRun.read(run_dir)
-    page = run_dir / REPORT
+    page = run_dir / REPORT if page is None else page
     page.write_text(render(run), encoding="utf-8")
     return page
 

@@ -5,7 +5,7 @@ Inception weights are at hand. Network, schedule and augmentation are our choice
 two runs with the same seed and data measure with the same numbers.
 
 Where there are no classes to tell apart, it learns how far an image is turned (Gidaris et al. 2018, *Unsupervised
-Representation Learning by Predicting Image Rotations*), without which its features would be those of an untrained network.
+Representation Learning by Predicting Image Rotations*); else its features would be those of an untrained network.
 """
 
 from collections.abc import Iterator

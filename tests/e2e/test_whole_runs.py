@@ -140,7 +140,7 @@ def test_ray_gives_the_same_model_as_one_process(undisturbed: Path, tmp_path: Pa
 
 
 def test_a_used_run_folder_is_refused(undisturbed: Path) -> None:
-    with pytest.raises(SettingError, match=r"hydra\.run\.dir=.*already holds a run; go on with checkpoint\.resume="):
+    with pytest.raises(SettingError, match=r"hydra\.run\.dir=.*already holds a run; go on with fedphd resume "):
         run_in_process(undisturbed, PRUNED_EARLY)
 
 

@@ -179,7 +179,7 @@ def test_an_interruption_before_the_first_checkpoint_ends_in_one_line(tmp_path: 
 def test_an_interruption_says_how_to_go_on(tmp_path: Path) -> None:
     done = python(INTERRUPTED.format(checkpoint=True, signal="signal.SIGTERM"), tmp_path)
     assert done.returncode == 130
-    assert done.stderr == f"fedphd: interrupted; go on with checkpoint.resume={tmp_path / 'runs' / 'one'}\n"
+    assert done.stderr == f"fedphd: interrupted; go on with fedphd resume {tmp_path / 'runs' / 'one'}\n"
 
 
 # --- completion ---------------------------------------------------------------------------------------
@@ -198,6 +198,9 @@ def completed(folder: Path, line: str) -> set[str]:
     ("line", "words"),
     [
         ("fedphd com", {"compare", "compose"}),
+        ("fedphd re", {"register", "report", "resume"}),
+        ("fedphd resume ro", set()),
+        ("fedphd resume runs/one roun", {"rounds="}),
         ("fedphd to", {"topology=", "topology."}),
         ("fedphd cost exchange=u", {"exchange=udec", "exchange=ulatdec", "exchange=usplit"}),
         ("fedphd status ru", set()),

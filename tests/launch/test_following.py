@@ -67,7 +67,7 @@ def test_without_images_the_user_must_say(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"^data\.path=.*no such file"):
         follow_images(config(tmp_path / "nothing.npz"))
     with pytest.raises(
-        SettingError, match=r"^model\.unet\.sample_size=null: follows the images, of which there are none"
+        SettingError, match=r"^model\.unet\.in_channels=null: follows the images, of which there are none"
     ):
         follow_images(config(tmp_path, "partition=own"))
 

@@ -94,3 +94,11 @@ def test_a_damaged_configuration_is_refused(started: Path, text: str) -> None:
     (started / "config.yaml").write_text(text)
     with pytest.raises(SettingError, match=r"^checkpoint\.resume=.*config\.yaml: cannot be used"):
         resume(started, "rounds=10")
+
+
+def test_what_followed_the_images_is_taken_from_the_run(tmp_path: Path) -> None:
+    folder = [f"data.path={tmp_path}", "experiment=own_images"]
+    own = compose([*folder, "model.unet.in_channels=1", "model.unet.out_channels=1", "model.unet.sample_size=32"])
+    (tmp_path / "config.yaml").write_text(to_yaml(own))
+    config = from_resumed(tree(*folder, f"checkpoint.resume={tmp_path}"))
+    assert config is not None and config.model.unet == own.model.unet

@@ -1,0 +1,104 @@
+"""`fedphd resume RUN`: what a run goes on with, by its own settings and those that are given."""
+
+from pathlib import Path
+
+import pytest
+from compared_runs import write_run
+
+from fedphd.common.config import Config, compose, to_yaml
+from fedphd.common.config.runtime import InProcess, Ray
+from fedphd.common.errors import FedPhDError, SettingError
+from fedphd.launch.going_on import resumed
+
+SETTINGS = ["rounds=10", "training.schedule=constant", "evaluation.classifier_epochs=7", "seed=3"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "config.yaml").write_text(to_yaml(compose(SETTINGS)))
+    return tmp_path
+
+
+def options(config: Config) -> dict[str, object]:
+    return config.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def test_without_settings_it_is_the_run_as_it_was(run: Path) -> None:
+    before = options(compose(SETTINGS))
+    assert options(resumed(run, [])) == before | {"checkpoint": {"every": 1, "keep": 2, "resume": str(run)}}
+
+
+def test_values_take_the_place_of_the_runs_own(run: Path) -> None:
+    config = resumed(run, ["rounds=20", "checkpoint.keep=5", "runtime.device=cpu", "evaluation.images=50"])
+    assert (config.rounds, config.checkpoint.keep, config.runtime.device) == (20, 5, "cpu")
+    assert config.evaluation.images == 50
+    assert config.pruning.sparse_rounds == 2  # type: ignore[attr-defined]  # a fifth of 10, not of 20
+    assert config.seed == 3
+
+
+def test_a_choice_takes_the_place_of_the_whole_group(run: Path) -> None:
+    config = resumed(run, ["runtime=inprocess", "evaluation=grid", "runtime.device=cpu"])
+    assert isinstance(compose(SETTINGS).runtime, Ray) and isinstance(config.runtime, InProcess)
+    assert config.evaluation.extractor is None and "classifier_epochs" not in options(config)["evaluation"]  # type: ignore[operator]
+
+
+def test_trackers_come_and_go(run: Path) -> None:
+    assert list(resumed(run, ["tracking=tensorboard"]).tracking) == ["tensorboard"]
+    (run / "config.yaml").write_text(to_yaml(compose([*SETTINGS, "tracking=tensorboard"])))
+    assert list(resumed(run, []).tracking) == ["tensorboard"]
+
+
+def test_a_choice_of_ones_own_is_found(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "evaluation").mkdir(parents=True)
+    text = "extractor: null\nevery: 3\ngrid_images: 4\nimages: 0\nbatch_size: 4\n"
+    (tmp_path / "conf" / "evaluation" / "mine.yaml").write_text(text)
+    config = resumed(run, [f"hydra.searchpath=[{tmp_path / 'conf'}]", "evaluation=mine"])
+    assert config.evaluation.every == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("training.lr=0.5", r"^training\.lr=0\.5: the run to resume has 0\.004; leave it so: fedphd resume "),
+        ("codec=int8", r"^codec\..*: the run to resume has float32"),
+        ("ema_decay=null", r"^ema_decay=null: the run to resume has 0\.9"),
+        ("method=fedavg", r"^method=fedavg: cannot be chosen anew"),
+        ("model=ddpm_cifar10", r"^model=ddpm_cifar10: cannot be chosen anew"),
+        ("runtime=ry", r"^runtime=ry: there is no such choice; did you mean ray\?"),
+        ("trainng.lr=0.5", r"^trainng\.lr=0\.5: there is no such setting; did you mean training\.lr\?"),
+        ("rounds=1,2", "several choices need a sweep|rounds"),
+        ("rounds", "a setting is given as group=choice or group.key=value"),
+    ],
+)
+def test_what_cannot_change_is_refused_in_one_line(run: Path, override: str, said: str) -> None:
+    with pytest.raises(FedPhDError, match=said) as raised:
+        resumed(run, [override])
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_finished_run_is_told_how_many_rounds_more(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", factor=0.5, seed=0)
+    done = compose([]).rounds
+    (tmp_path / "a" / "config.yaml").write_text(to_yaml(compose(["rounds=4", "training.schedule=constant"])))
+    with pytest.raises(SettingError, match=r"^rounds=4: this run has finished with round \d+; for more, give rounds="):
+        resumed(tmp_path / "a", [])
+    assert resumed(tmp_path / "a", [f"rounds={done}"]).rounds == done
+    (tmp_path / "a" / "config.yaml").write_text(to_yaml(compose(["rounds=4", "training.schedule=linear"])))
+    with pytest.raises(SettingError, match="so begin anew"):
+        resumed(tmp_path / "a", [])
+
+
+def test_a_folder_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"^RUN=.*nowhere: is not a run folder: it has no config\.yaml"):
+        resumed(tmp_path / "nowhere", [])
+    (tmp_path / "config.yaml").write_text("a: [")
+    with pytest.raises(SettingError, match=r"^RUN=.*config\.yaml: cannot be used"):
+        resumed(tmp_path, [])
+
+
+def test_what_followed_the_images_stays(tmp_path: Path) -> None:
+    own = compose(["experiment=own_images", f"data.path={tmp_path}", "training.schedule=constant"])
+    unet = {**own.model.unet, "in_channels": 1, "out_channels": 1, "sample_size": 32}
+    found = own.model_copy(update={"model": own.model.model_copy(update={"unet": unet})})
+    (tmp_path / "config.yaml").write_text(to_yaml(found))
+    assert resumed(tmp_path, []).model.unet == unet
