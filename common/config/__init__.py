@@ -28,6 +28,7 @@ from fedphd.common.config.schema import (
 from fedphd.common.config.topology import TopologyConfig
 from fedphd.common.config.training import DiffusionConfig, TrainingConfig
 from fedphd.common.config.types import CLASS_EMBEDS
+from fedphd.common.config.weighting import TiersWeighting
 
 __all__ = [
     "CLASS_EMBEDS",
@@ -47,6 +48,7 @@ __all__ = [
     "PruningConfig",
     "RuntimeConfig",
     "TermConfig",
+    "TiersWeighting",
     "TopologyConfig",
     "TrackerConfig",
     "TrainingConfig",

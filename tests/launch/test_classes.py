@@ -4,15 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers import small_config
 
-from fedphd.common.config import from_yaml, to_yaml
+from fedphd.client.latents import training_set
+from fedphd.client.place import Place
+from fedphd.common.config import compose, from_yaml, to_yaml
 from fedphd.common.errors import SettingError
 from fedphd.launch.classes import with_classes
 from fedphd.launch.preflight import check, make_ready
 from fedphd.launch.resume import from_resumed
 
 LABELS = "model.classes=labels"
+CPU = torch.device("cpu")
 
 
 def test_the_images_say_how_many_and_the_configuration_carries_it(tmp_path: Path) -> None:
@@ -53,6 +57,35 @@ def test_images_of_one_class_have_nothing_to_tell(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", train_x=images, train_y=np.zeros(20, int), test_x=images, test_y=np.zeros(20, int))
     with pytest.raises(SettingError, match=r"^model\.classes=labels: the images are all of one class"):
         check(small_config(LABELS, "data=npz", f"data.path={tmp_path / 'one.npz'}"))
+
+
+def own_images(folder: Path, *classes: list[str]) -> list[str]:
+    """Write images of each client's own, of its own classes, and of all classes for the root."""
+    every = sorted({name for own in classes for name in own})
+    for holder, names in {"root": every, **{f"client-{n}": own for n, own in enumerate(classes)}}.items():
+        labels = np.repeat(np.arange(len(names)), 10)
+        np.savez(
+            folder / f"{holder}.npz", images=np.zeros((len(labels), 8, 8), np.uint8), labels=np.array(names)[labels]
+        )
+    return ["data=npz", f"data.path={folder}", "partition=own", f"topology.clients={len(classes)}"]
+
+
+def test_clients_that_lack_classes_number_them_alike(tmp_path: Path) -> None:
+    own = own_images(tmp_path, ["a", "b"], ["b", "c"], ["c"], ["a"])
+    config = with_classes(small_config(LABELS, *own))
+    assert config.model.number_of_classes == 3
+    assert config.data.fixed_classes == ("a", "b", "c")
+    second, third = (training_set(Place(config, index, tmp_path, tmp_path), CPU) for index in (1, 2))
+    assert second.labels.tolist() == [1] * 10 + [2] * 10  # type: ignore[union-attr]
+    assert third.labels.tolist() == [2] * 10  # type: ignore[union-attr]
+
+
+def test_where_clients_are_elsewhere_the_user_names_the_classes(tmp_path: Path) -> None:
+    own = ["data=npz", f"data.path={tmp_path}", "partition=own", "runtime=deployment", "runtime.insecure=true"]
+    with pytest.raises(SettingError, match=r"^data\.classes=None: each client brings its own images"):
+        with_classes(compose([LABELS, *own]))
+    config = with_classes(compose([LABELS, *own, "data.classes=[a,b,c,d]"]))
+    assert config.model.number_of_classes == 4
 
 
 def test_images_that_are_not_there_are_said(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import PositiveInt
 
+from fedphd.common.data.cache import CachedSet
 from fedphd.common.data.data_set import DATA_SETS, WhichImages
-from fedphd.common.data.decoded import DecodedImages, FileImages
+from fedphd.common.data.decoded import DecodedImages, FileImages, file_stamp
 from fedphd.common.data.images import Split
 from fedphd.common.data.root_set import RootSet
 from fedphd.common.errors import SettingError
@@ -20,11 +21,12 @@ from fedphd.common.errors import SettingError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+DATA = "data.mdb"  # LMDB's own name of the file in its folder
 PARTS = {"train": "church_outdoor_train", "holdout": "church_outdoor_val"}
 
 
 @DATA_SETS.register("lsun_church")
-class LSUNChurch(RootSet):
+class LSUNChurch(CachedSet, RootSet):
     """LSUN's church_outdoor, of one class: `train` to train, `val` held out.
 
     They are read from LSUN's own databases (``church_outdoor_train_lmdb``), or from folders of the images in them
@@ -37,6 +39,11 @@ class LSUNChurch(RootSet):
     """
 
     size: WhichImages[PositiveInt] = 256
+
+    @property
+    def source(self) -> Path:
+        """The folder that holds the database, or the images."""
+        return self.root
 
     def read(self, split: Split, seed: int) -> DecodedImages:  # noqa: ARG002
         """List the images of a split.
@@ -68,6 +75,10 @@ class DatabaseImages(DecodedImages):
 
         with _environment(self.database).begin() as transaction:
             return Image.open(BytesIO(transaction.get(bytes(source)) or b""))
+
+    def stamp(self, source: Any) -> str:
+        """Give the database's stamp with a key."""
+        return f"{file_stamp(self.database / DATA)}|{bytes(source).hex()}"
 
     def named(self, source: Any) -> object:
         """Name a key of the database."""
