@@ -1,15 +1,20 @@
 """How many classes a model is told: as many as the images have."""
 
 from fedphd.common.config import CLASS_EMBEDS, Config
+from fedphd.common.config.topology import client_id
 from fedphd.common.data import holder_data, load
+from fedphd.common.data.class_list import common_classes
 from fedphd.common.data.holders import ROOT
 from fedphd.common.errors import SettingError
+from fedphd.launch.holdings import root_has_none
 
 
 def with_classes(config: Config) -> Config:
     """Set the U-Net's number of labels from the images, where `model.classes` asks for labels.
 
-    Processes elsewhere build the model from the configuration alone, so this comes before any of them starts.
+    Processes elsewhere build the model from the configuration alone, so this comes before any of them starts. Where
+    each client brings images of its own, and all of them are on this machine, `data.classes` is set too: so a number
+    means the same class to everyone.
 
     Parameters
     ----------
@@ -19,14 +24,13 @@ def with_classes(config: Config) -> Config:
     Raises
     ------
     SettingError
-        If there are no images here, fewer than two classes, or another number of them than is set.
+        If nothing here says which classes there are, there are fewer than two, or the number that is set is another.
     """
     told = config.model.classes
     if told is None:
         return config
-    data = holder_data(config, ROOT)
-    data.check_there()
-    classes = load(data, "train", config.seed).class_names
+    config = _with_names(config)
+    classes = config.data.fixed_classes or load(config.data, "train", config.seed).class_names
     if len(classes) < 2:
         raise SettingError("model.classes", told, f"the images are all of one class, {classes[0]}; use null")
     given, embeds = config.model.unet.get(CLASS_EMBEDS), len(classes) + 1
@@ -35,3 +39,23 @@ def with_classes(config: Config) -> Config:
         raise SettingError(f"model.unet.{CLASS_EMBEDS}", given, advice)
     model = config.model.model_copy(update={"unet": config.model.unet | {CLASS_EMBEDS: embeds}})
     return config.model_copy(update={"model": model})
+
+
+def _with_names(config: Config) -> Config:
+    """See that all holders number classes alike."""
+    data = config.data
+    if config.partition.splits:
+        data.check_there()
+        return config
+    if data.fixed_classes is not None:
+        return config
+    if config.runtime.elsewhere or "classes" not in type(data).model_fields:
+        advice = "each client brings its own images; with model.classes=labels name all classes: data.classes=[a,b]"
+        raise SettingError("data.classes", None, advice)
+    holders = [] if root_has_none(config) else [ROOT]
+    holders += [client_id(index) for index in range(config.topology.clients)]
+    sets = [holder_data(config, holder) for holder in holders]
+    for own in sets:
+        own.check_there()
+    classes = common_classes(load(own, "train", config.seed).class_names for own in sets)
+    return config.model_copy(update={"data": data.model_copy(update={"classes": tuple(classes)})})

@@ -59,11 +59,20 @@ def _start(composed: DictConfig, run_dir: Path) -> None:
     if config.checkpoint.resume is not None:
         _remove_if_empty(run_dir)  # Hydra's for a new run
         run_dir = config.checkpoint.resume
-    train_to_the_end(config, run_dir)
+    train_to_the_end(config, run_dir, left_out(tree, config))
 
 
-def train_to_the_end(config: Config, run_dir: Path) -> None:
+def train_to_the_end(config: Config, run_dir: Path, unused: Sequence[str] = ()) -> None:
     """Train a checked configuration, and write the report.
+
+    Parameters
+    ----------
+    config : Config
+        What `validate` made of the settings.
+    run_dir : Path
+        The run folder.
+    unused : Sequence[str], optional
+        What to tell of settings that have no effect.
 
     Raises
     ------
@@ -73,7 +82,7 @@ def train_to_the_end(config: Config, run_dir: Path) -> None:
         If the run cannot start, or fails.
     """
     try:
-        _train(config, run_dir, left_out(tree, config))
+        _train(config, run_dir, unused)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_how_to_go_on(run_dir)) from None
 
@@ -84,7 +93,7 @@ def _how_to_go_on(run_dir: Path) -> str:
     return f"go on with fedphd resume {shlex.quote(str(run_dir))}"
 
 
-def _train(config: Config, run_dir: Path, unused: list[str]) -> None:
+def _train(config: Config, run_dir: Path, unused: Sequence[str]) -> None:
     from fedphd.launch.found import found
     from fedphd.launch.preflight import make_ready
     from fedphd.launch.report import write_report

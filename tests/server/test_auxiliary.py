@@ -322,3 +322,21 @@ def test_latents_that_are_not_finite_are_refused(tmp_path: Path, ledger: Ledger)
     with pytest.raises(FedPhDError, match="local model of client-2 draws latents that are not finite"):
         one.draw_from("client-2", network)
     assert one.missing() == ["client-0", "client-2", "client-3"]
+
+
+def test_a_local_model_draws_its_clients_own_classes(tmp_path: Path, ledger: Ledger) -> None:
+    told = ("model.classes=labels", "+model.unet.num_class_embeds=4")
+    config = small_config(*SETTINGS, *told)
+    one = AuxiliarySet(tmp_path, config, SAMPLES, COUNTS, ledger)
+    unet = build_unet(config.model, 0)
+    seen: list[int] = []
+    unet.get_submodule("class_embedding").register_forward_pre_hook(
+        lambda _layer, given: seen.extend(given[0].tolist())
+    )
+    for client in one.missing():
+        one.draw_from(client, unet)
+    labels = one.training_set().labels
+    assert labels is not None
+    # Classes 0 and 2 by turns, of each client anew; its second chunk goes on where the first ended.
+    assert labels.tolist() == [0, 2] * 6
+    assert seen == [0, 2, 0, 2] * 2 + [0, 2] * 2 + [0, 2, 0, 2] * 2 + [0, 2] * 2  # two steps each

@@ -175,6 +175,24 @@ def test_class_shares_show_lost_classes(tmp_path):
     assert shares["class_share/3"] > 0.9
 
 
+def test_class_accuracy_tells_whether_images_are_what_was_asked_for(tmp_path):
+    site = bench(tmp_path)
+    images = load(site.config.data, "train", 0)
+    some = np.flatnonzero(np.isin(images.labels, [3, 5]))
+    features, asked = ClassifierFeatures(site, epochs=5), images.labels[some].copy()
+    right = features.recognised(images.images(some), asked)
+    assert list(right) == ["class_accuracy", "class_accuracy/3", "class_accuracy/5"]
+    assert min(right.values()) > 0.9
+    asked[asked == 3] = 7
+    wrong = features.recognised(images.images(some), asked)
+    assert wrong["class_accuracy/7"] < 0.1
+    assert wrong["class_accuracy/5"] == right["class_accuracy/5"]
+    share = (asked == 5).mean()
+    assert wrong["class_accuracy"] == pytest.approx(
+        share * wrong["class_accuracy/5"] + (1 - share) * wrong["class_accuracy/7"]
+    )
+
+
 def test_inception_score_by_hand():
     # First half: both images of class 0, exp(0) = 1. Second half: one of each class, exp(log 2) = 2.
     probabilities = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], float)

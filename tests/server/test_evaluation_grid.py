@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedphd.server.evaluation.grid import save_grid
+from fedphd.server.evaluation.grid import rows_by_class, save_grid
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,15 @@ def test_pixels_are_enlarged_in_place_and_order(tmp_path):
     assert np.argwhere(grid == 77).tolist() == [[64, 68], [64, 69], [65, 68], [65, 69]]
     assert (grid[68:132, 2:66] == 200).all()
     assert (grid[:2] == 255).all()
+
+
+def test_each_class_has_a_row():
+    images = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2, 2), np.uint8)
+    rows = rows_by_class(images, np.array([1, 0, 1, 1, 0, 1, 3]), classes=4, columns=3)
+    assert rows[:, 0, 0, 0].reshape(4, 3).tolist() == [[1, 4, 255], [0, 2, 3], [255, 255, 255], [6, 255, 255]]
+
+
+def test_rows_are_as_long_as_asked(tmp_path):
+    save_grid(np.zeros((6, 1, 8, 8), np.uint8), tmp_path / "grid.png", columns=2)
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.size == (2 * 66 + 2, 3 * 66 + 2)
