@@ -9,7 +9,7 @@ from fedphd.launch.commands.command import Command
 
 def _add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", type=Path, metavar="RUN_OR_EXPORT", help="the folder of a run, which may go on, or of an export")
+    add("model", type=Path, metavar="RUN_OR_EXPORT", help="a run's folder, or an export's, or its id on the hub")
     add("--n", type=_at_least(1), default=64, metavar="N", help="images (64)")
     add("--out", required=True, metavar="GRID.png|FOLDER/", help="one picture with all, or a folder with one file each")
     add("--class", dest="classes", metavar="CLASS", help="name or number, several with commas, or all, in turn")

@@ -72,7 +72,7 @@ def write_pipeline(folder: Path, drawable: Drawable, drawer: Drawer, facts: dict
     if drawable.rest is not None:
         save_file({name: tensor.contiguous() for name, tensor in drawable.rest.items()}, folder / REST)
     _write_json(folder / INDEX, _index(drawable, drawer, whole=whole))
-    _write_json(folder / FACTS, _facts(drawable) | facts)
+    _write_json(folder / FACTS, _facts(drawable, whole=whole) | facts)
     for weights in folder.rglob("*.safetensors"):  # which safetensors lets nobody else read
         weights.chmod((folder / INDEX).stat().st_mode)
     if not drawable.plainly_drawn:
@@ -100,10 +100,13 @@ def _index(drawable: Drawable, drawer: Drawer, *, whole: bool) -> dict[str, Any]
     return index | {"vae": vae} | settings_of(drawable)
 
 
-def _facts(drawable: Drawable) -> dict[str, Any]:
+def _facts(drawable: Drawable, *, whole: bool) -> dict[str, Any]:
     """Give what this project reads of an export."""
+    autoencoder = drawable.model.get("autoencoder")
+    if whole and autoencoder is not None:
+        autoencoder = {**autoencoder, "path": None, "subfolder": None}  # it is here
     return {
-        "model": drawable.model,
+        "model": {**drawable.model, "autoencoder": autoencoder},
         "diffusion": drawable.diffusion.model_dump(mode="json", by_alias=True),
         "sampler": drawable.sampler.model_dump(mode="json", by_alias=True),
         "classes": list(drawable.classes) or None,

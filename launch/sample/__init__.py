@@ -4,9 +4,11 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+from huggingface_hub import snapshot_download
 from rich.console import Console
 
 from fedphd.common.errors import SettingError
+from fedphd.common.network.hub import first_line
 from fedphd.common.run.run_folder import RunFolder
 from fedphd.launch.export.drawable import Drawable, of_export, of_run
 from fedphd.launch.export.pipelines import drawer_of
@@ -39,13 +41,24 @@ def _drawable(given: Namespace) -> Drawable:
     folder: Path = given.model
     if not RunFolder(folder).begun:
         if not folder.is_dir():
-            raise SettingError("model", folder, "there is no such folder; give that of a run or of an export")
+            folder = _fetched(folder)
         if given.raw or given.round is not None:
             what = "--raw" if given.raw else "--round"
             raise SettingError(what, given.raw or given.round, "is for a run's folder; an export holds one model")
         return of_export(folder)
     drawable, _, _ = of_run(folder, ema=not given.raw, round=given.round)
     return drawable
+
+
+def _fetched(name: Path) -> Path:
+    """Fetch an export from the Hugging Face hub, without its Python files; what is there already is taken."""
+    if len(name.parts) != 2 or name.is_absolute():
+        raise SettingError("model", name, "there is no such folder; give that of a run or of an export")
+    try:
+        return Path(snapshot_download(str(name), allow_patterns=["*.json", "*.safetensors"]))
+    except Exception as error:  # of the hub, of its client, or of the network
+        advice = f"is no folder, and cannot be fetched from the Hugging Face hub ({first_line(error)})"
+        raise SettingError("model", name, advice) from error
 
 
 __all__ = ["print_sample"]

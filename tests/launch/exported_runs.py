@@ -74,7 +74,7 @@ def write_all(folder: Path, autoencoder: Path) -> dict[str, Path]:
     latents = latent_overrides(autoencoder)
     return {
         "dense": write_run(folder / "dense", *TINY),
-        "uniform": write_run(folder / "uniform", *TINY, ratio=0.25),
+        "uniform": write_run(folder / "uniform", "sampler.steps=5", "ema_decay=0.9", ratio=0.25),
         "ddpm": write_run(folder / "ddpm", *TINY, "sampler=ddpm", "sampler.steps=5"),
         "irregular": write_run(folder / "irregular", *TINY, "model.unet.block_out_channels=[16,40]", ratio=0.25),
         "classes": write_run(folder / "classes", *TINY, *LABELS, ratio=0.25),

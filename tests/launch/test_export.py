@@ -12,7 +12,9 @@ from PIL import Image, ImageChops
 from tiny_autoencoder import save_autoencoder
 
 from fedphd.common.errors import SettingError
+from fedphd.common.network.build import dense_structure
 from fedphd.common.network.exported import exported_weights
+from fedphd.common.network.given import read_given
 from fedphd.common.network.packing import unpack
 from fedphd.server.trained import trained_model
 
@@ -89,7 +91,7 @@ def test_nothing_tells_where_on_this_machine_it_came_from(
 ) -> None:
     referred = name == "latents"  # to an autoencoder's folder
     for file in exports[name].rglob("*.json"):
-        assert referred or str(runs[name].parent) not in file.read_text() or file.name == "fedphd.json"
+        assert (str(runs[name].parent) in file.read_text()) == (referred and file.name == "fedphd.json")
 
 
 @pytest.mark.parametrize("name", PLAIN + STRANGE)
@@ -104,6 +106,13 @@ def test_the_card_says_what_it_is(name: str, exports: dict[str, Path]) -> None:
     assert "the 4 clients told of their labels, they hold 54 images" in body
     assert "| two\\|three | 0 |" in body and "| &lt;b> | 8 |" in body
     assert "no differential privacy" in body
+
+
+def test_a_new_run_starts_from_the_trained_weights(runs: dict[str, Path], exports: dict[str, Path]) -> None:
+    for name in ("dense", "uniform", "irregular"):
+        config, model = trained_model(runs[name])
+        packed = read_given(str(exports[name])).packed(dense_structure(config.model))
+        assert packed.hash == model.hash
 
 
 def test_a_raw_model_its_licence_and_noisy_counts(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -168,6 +177,10 @@ def test_another_sampler_and_named_classes_in_a_folder(exports: dict[str, Path],
         (["sample", "{dense}", "--out", "g.nothing"], "--out=g.nothing: Pillow writes no .nothing files"),
         (["sample", "{dense}", "--out", "{dense}"], "is there already and not an empty folder"),
         (["sample", "nowhere", "--out", "g.png"], "model=nowhere: there is no such folder"),
+        (
+            ["sample", "a/b", "--out", "g.png"],
+            r"model=a/b: is no folder, and cannot be fetched from the Hugging Face hub",
+        ),
         (["sample", ".", "--out", "g.png"], "is neither a run folder nor an export"),
         (["export", "{dense}", "{classes}"], r"OUT=.*: is there already and not an empty folder"),
         (["export", "nowhere", "out"], "run=nowhere: is not a run folder"),
@@ -181,6 +194,7 @@ def test_what_cannot_work_is_one_line(
     words: list[str], said: str, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # where nobody listens
     with pytest.raises(SettingError, match=said) as raised:
         command(*(word.format(**runs) for word in words))
     assert "\n" not in str(raised.value)
