@@ -177,6 +177,11 @@ def _idle_parts(config: Config) -> list[str]:
             f"evaluation.clients=averaged has no effect with exchange={config.exchange.kind}: "
             "the global model is measured"
         )
+    if config.partition.holdout and not config.evaluation.asks_clients(last=True):
+        notes.append(
+            f"partition.holdout={config.partition.holdout} only takes images from training: nobody measures with them; "
+            "set evaluation.own=true or evaluation.memorisation=100"
+        )
     correction, clients = config.correction, config.topology.clients
     if isinstance(correction, FineTuning) and correction.images < clients:
         notes.append(

@@ -27,6 +27,7 @@ def test_the_methods_as_they_are_have_nothing_to_tell() -> None:
         ),
         (["method=fedphd", "assignment.a=10000"], "assignment.a=10000 counts in mean clients"),
         (["method=fedphd", "weighting.root.a=5000"], "weighting.root.a=5000 counts in mean clients"),
+        (["partition.holdout=0.1"], "partition.holdout=0.1 only takes images from training"),
         (["method=fedddpm", "correction.images=9"], "correction.images=9 are fewer than topology.clients=10"),
     ],
 )
