@@ -160,8 +160,8 @@ def check_compared(registry: Registry, weighting: TiersWeighting) -> None:
         lacking = set(registry.classes) - set(registry.told_by(edge))
         if lacking:
             raise RegistrationError(
-                f"no client of {edge} has images of class {min(lacking)}, and weighting.edge.kind={weighting.edge.kind} "
-                f"compares labels over all classes: give all of them by data.classes"
+                f"no client of {edge} has images of class {min(lacking)}, and "
+                f"weighting.edge.kind={weighting.edge.kind} compares labels over all classes: give all of them by data.classes"
             )
 
 
