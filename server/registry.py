@@ -161,7 +161,8 @@ def check_compared(registry: Registry, weighting: TiersWeighting) -> None:
         if lacking:
             raise RegistrationError(
                 f"no client of {edge} has images of class {min(lacking)}, and "
-                f"weighting.edge.kind={weighting.edge.kind} compares labels over all classes: give all of them by data.classes"
+                f"weighting.edge.kind={weighting.edge.kind} compares labels over all classes: "
+                f"give all of them by data.classes"
             )
 
 
