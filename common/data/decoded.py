@@ -19,7 +19,7 @@ from fedphd.common.data.decoding.facts import Decoding
 from fedphd.common.data.decoding.fit import Fit
 from fedphd.common.data.decoding.pictures import GAP, as_bytes, load_picture, open_picture
 from fedphd.common.data.decoding.quiet import quiet
-from fedphd.common.data.decoding.words import cause, some
+from fedphd.common.data.decoding.words import cause, printable, some
 from fedphd.common.data.images import ImageSet, Indices, Pixels
 from fedphd.common.errors import SettingError
 
@@ -145,7 +145,7 @@ class DecodedImages(ImageSet):
                 "these images",
                 f"; nor can {len(others)} more ({some(Path(name).name for name, _ in others)})",
             )
-        return SettingError(self.setting, first, f"cannot be read ({why}){rest}; mend or remove {these}")
+        return SettingError(self.setting, printable(first), f"cannot be read ({why}){rest}; mend or remove {these}")
 
     def subset(self, indices: Indices) -> Self:
         """List the sources at `indices` in a set of their own."""
