@@ -1,7 +1,7 @@
 """The images of a run that are on this machine: each is decoded once before the start, so that none fails within it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def read_images(config: Config) -> list[Holding]:
         check_real(of_root, fewest(find_measures(config.evaluation.measures)))
     if splits:
         partition(found[ALL].labels, len(found[ALL].class_names), config.partition, len(clients), config.seed)
-    return [_holding(holder, one) for holder, one in found.items()]
+    return [_holding(holder, one, _other_ranges(holder, found)) for holder, one in found.items()]
 
 
 def root_has_none(config: Config) -> bool:
@@ -114,9 +114,23 @@ def _check_there(data: DataSet, holder: str) -> None:
         raise SettingError(error.key, error.value, advice) from None
 
 
-def _holding(holder: str, images: ImageSet) -> Holding:
+def _other_ranges(holder: str, found: Mapping[str, ImageSet]) -> list[str]:
+    """Say if a holder's values are scaled by another range than the first one's, since each sees its own alone."""
+    notes = []
+    for kind in ("whole", "fractions"):
+        ranges = {name: one for name, images in found.items() if (one := getattr(images.depth, kind)) is not None}
+        first = next(iter(ranges), holder)
+        if holder in ranges and ranges[holder] != ranges[first]:
+            notes.append(
+                f"WARNING: values {ranges[holder]} became 0 to 255, and those of {first} {ranges[first]}; "
+                "give data.depth, so that all are scaled alike"
+            )
+    return notes
+
+
+def _holding(holder: str, images: ImageSet, further: list[str]) -> Holding:
     names = tuple(images.class_names[number] for number in sorted(set(images.labels.tolist())))
-    return Holding(holder, len(images), len(names), names, images.shape, images.notes)
+    return Holding(holder, len(images), len(names), names, images.shape, (*images.notes, *further))
 
 
 def _sets(data: DataSet, images: ImageSet, seed: int) -> Iterator[ImageSet]:

@@ -62,7 +62,7 @@ def list_classes(top: Path, allow_empty: bool, unusable: Unusable) -> Listing:
         by_class = _by_class(folders, files, unusable)
         found = {name: walk.below(folder) if folder else files for name, folder in by_class.items()}
     except OSError as error:
-        where = f"{error.filename}: " if error.filename not in (None, str(top)) else ""
+        where = f"{printable(str(error.filename))}: " if error.filename not in (None, str(top)) else ""
         raise unusable(f"cannot be read ({where}{error.strerror})") from None
     notes = _notes(walk, found)
     if walk.dangling:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedphd.common.data.decoding.colour import flatten
+from fedphd.common.data.decoding.depth import AN_IMAGE, Depth
 from fedphd.common.data.decoding.facts import Decoding
 from fedphd.common.data.decoding.fit import Fit
 from fedphd.common.data.decoding.pictures import GAP, as_bytes, load_picture, open_picture
 from fedphd.common.data.decoding.quiet import quiet
-from fedphd.common.data.decoding.words import cause, some
+from fedphd.common.data.decoding.words import cause, printable, some
 from fedphd.common.data.images import ImageSet, Indices, Pixels
 from fedphd.common.errors import SettingError
 
@@ -70,6 +71,11 @@ class DecodedImages(ImageSet):
         """All but the source that decides an image's pixels, as JSON; what is decoded is kept by it."""
         return json.dumps({"shape": self.shape, "crop": self.crop, "decoding": asdict(self.decoding), "gap": GAP})
 
+    @property
+    def depth(self) -> Depth:
+        """The ranges by which values of more than 8 bits are scaled."""
+        return self.decoding.depth
+
     def named(self, source: Any) -> object:
         """Name a source in an error."""
         return source
@@ -113,8 +119,9 @@ class DecodedImages(ImageSet):
         """Decode one image into `target`, or note why it cannot be done."""
         try:
             pixels = self._decode(source, fit)
-        except SettingError:
-            raise
+        except SettingError as error:  # which was raised without the name
+            advice = error.advice.replace(AN_IMAGE, str(self.named(source)), 1)
+            raise SettingError(error.key, error.value, advice) from None
         except Exception as error:  # a file can make its decoder raise anything
             failures[str(self.named(source))] = cause(error)
         else:
@@ -138,7 +145,7 @@ class DecodedImages(ImageSet):
                 "these images",
                 f"; nor can {len(others)} more ({some(Path(name).name for name, _ in others)})",
             )
-        return SettingError(self.setting, first, f"cannot be read ({why}){rest}; mend or remove {these}")
+        return SettingError(self.setting, printable(first), f"cannot be read ({why}){rest}; mend or remove {these}")
 
     def subset(self, indices: Indices) -> Self:
         """List the sources at `indices` in a set of their own."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fedphd.common.data.decoding.depth import NO_RANGE, Depth
 from fedphd.common.errors import SettingError
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ class ImageSet(ABC):
         SettingError
             If a file that holds one of them cannot be decoded.
         """
+
+    @property
+    def depth(self) -> Depth:
+        """The ranges by which values of more than 8 bits were scaled; none, if there are no such values."""
+        return NO_RANGE
 
     def whole(self) -> Pixels:
         """Give all images, shape (N, C, H, W), to be read only; without a copy, where they are at hand."""

@@ -6,6 +6,7 @@ variables in the SVG text; the series' colours have a contrast of at least 3:1 o
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -122,7 +123,9 @@ def legend(axes: Axes, columns: int = 4) -> None:
 def svg(figure: Figure, name: str) -> str:
     """Render as an SVG element whose ids begin with `name`, so that several fit into one page."""
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata=_NO_METADATA)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's reader has other fonts
+        figure.savefig(stream, format="svg", metadata=_NO_METADATA)
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", text, count=1)

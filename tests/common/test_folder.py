@@ -173,7 +173,9 @@ def test_files_may_have_any_name(tmp_path: Path) -> None:
         write(tmp_path / "a" / name)
     images = read(tmp_path)
     assert (images.images() == 100).all() and len(images) == 6
-    assert all(images.stamp(source).encode(errors="surrogateescape") for source in images.sources)
+    assert len(read(tmp_path, cache=tmp_path.parent / "cache")) == 6
+    (tmp_path / "a" / os.fsdecode(b"\xff\n.png")).write_bytes(b"")
+    assert "a/\\udcff\\n.png: cannot be read" in refusal(tmp_path)
 
 
 # --- what cannot be read -------------------------------------------------------------------------

@@ -17,9 +17,6 @@ from fedphd.launch.holdings import read_images, save
 from fedphd.launch.preflight import check
 from fedphd.launch.report import write_report
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "common"))
-
-
 COLOUR = ["model.unet.in_channels=3", "model.unet.out_channels=3"]
 
 
@@ -90,3 +87,28 @@ def test_a_start_with_an_unreadable_image_leaves_nothing_behind(pets: Path, tmp_
     assert ended.stderr.startswith(f"fedphd: data.path={pets}/dog/3.png: cannot be read")
     assert len(ended.stderr.splitlines()) == 1
     assert not (tmp_path / "runs" / "one").exists()
+
+
+def test_one_class_and_partitions_by_class(tmp_path: Path) -> None:
+    for number in range(20):
+        write(tmp_path / f"{number}.png")
+    for partition, told in (
+        (["partition=pathological"], "the images are of one class; use partition=iid or quantity"),
+        (["partition=dirichlet", "partition.alpha=1"], "the images are of one; use iid or quantity"),
+    ):
+        with pytest.raises(SettingError, match=told):
+            check(config(tmp_path, *COLOUR, *partition))
+    (note,) = check(config(tmp_path, *COLOUR, "partition=quantity", "partition.alpha=1"))
+    assert note.startswith("images: no subfolders: all 20 images are of one class, image")
+
+
+def test_holders_whose_values_are_scaled_differently_are_warned_of(tmp_path: Path) -> None:
+    for holder, highest in (("root", 4000), ("client-0", 3000), ("client-1", 900)):
+        png16(tmp_path / holder / "a" / "x.png", ramp(highest))
+    own = ["partition=own", "data.holdout=0"]
+    told = [note for note in check(config(tmp_path, *own)) if "WARNING" in note]
+    assert told == [
+        "client-1's images: WARNING: values 0 to 1023 became 0 to 255, and those of root 0 to 4095; "
+        "give data.depth, so that all are scaled alike"
+    ]
+    assert not [note for note in check(config(tmp_path, *own, "data.depth=12")) if "WARNING" in note]

@@ -64,6 +64,11 @@ class StoredImages(ImageSet):
         """
         return self._read()[self.chosen if indices is None else self.chosen[indices]]
 
+    @property
+    def depth(self) -> Depth:
+        """The ranges by which values of more than 8 bits are scaled."""
+        return self.stored.depth
+
     def check(self) -> None:
         """Read all pixels once, so that none is found damaged later.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedphd.common.errors import SettingError
 
 BITS = (1, 2, 4, 8, 10, 12, 14, 16, 24, 32)  # of scanners and cameras, so that holders' ranges mostly agree
+AN_IMAGE = "an image"  # which errors speak of before anyone says which
 FRACTIONS = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
 
@@ -46,7 +47,7 @@ class Range:
         exact = np.nan_to_num(values.astype(np.float64), nan=self.low, posinf=self.high, neginf=self.low)
         if self.strict and exact.size and (exact.min() < self.low or exact.max() > self.high):
             held = Range(float(exact.min()), float(exact.max()))
-            advice = f"an image holds values from {held}; give more bits, [low, high], or auto"
+            advice = f"{AN_IMAGE} holds values from {held}; give more bits, [low, high], or auto"
             raise SettingError("data.depth", int(self.high + 1).bit_length() - 1, advice)
         if self.high == self.low:
             return np.where(exact > self.high, 255, 0).astype(np.uint8)

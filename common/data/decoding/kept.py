@@ -49,7 +49,7 @@ def survey(paths: Sequence[str], decoding: Decoding, *, every_page: bool, measur
         return SURVEY.validate_json(file.read_bytes())
     found = survey_of(files, decoding, every_page, measure)
     if not found.failures:
-        with suppress(OSError):  # a full disk: it is made anew
+        with suppress(OSError, ValueError):  # a full disk, or a name that is no text: it is made anew
             write_private(file, SURVEY.dump_json(found))
             for other in set(folder.glob(f"{name}-*{SUFFIX}")) - {file}:
                 other.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 ORIENTATION, UPRIGHT = 0x0112, 1  # EXIF's tag, and its value of an image that stands as it should
-GAP = 2  # a JPEG is decoded at 1/2, 1/4 or 1/8, if that leaves so many times the side that it is resized to
+GAP = 4  # a JPEG is decoded at 1/2, 1/4 or 1/8, if that leaves so many times the side that it is resized to
 SWAPPED = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}  # byte orders, and the other one
 
 

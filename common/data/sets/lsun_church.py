@@ -15,6 +15,7 @@ from fedphd.common.data.cache import CachedSet
 from fedphd.common.data.data_set import DATA_SETS, WhichImages
 from fedphd.common.data.decoded import DecodedImages, FileImages, file_stamp
 from fedphd.common.data.images import Split
+from fedphd.common.data.listing import Walk
 from fedphd.common.data.root_set import RootSet
 from fedphd.common.errors import SettingError
 
@@ -54,13 +55,14 @@ class LSUNChurch(CachedSet, RootSet):
             If `root` holds neither their database nor their folder, or what reads the database is not installed.
         """
         database, folder = self.root / f"{PARTS[split]}_lmdb", self.root / PARTS[split]
-        sources = np.asarray(_keys(database) if database.is_dir() else _files(folder))
+        found, notes = (_keys(database), ()) if database.is_dir() else _files(folder)
+        sources = np.asarray(found)
         if len(sources) == 0:
             raise SettingError("data.root", self.root, f"must hold {database.name}, or {folder.name} with images in it")
         labels, names, shape = np.zeros(len(sources), np.int64), ("church",), (3, self.size, self.size)
         if database.is_dir():
             return DatabaseImages(labels, names, shape, sources, "data.root", database)
-        return FileImages(labels, names, shape, sources, "data.root")
+        return FileImages(labels, names, shape, sources, "data.root", notes=notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +106,9 @@ def _keys(database: Path) -> list[bytes]:
         return list(transaction.cursor().iternext(keys=True, values=False))
 
 
-def _files(folder: Path) -> list[str]:
-    from torchvision.datasets.folder import IMG_EXTENSIONS  # noqa: PLC0415  (imports torch)
-
-    return sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
+def _files(folder: Path) -> tuple[list[str], tuple[str, ...]]:
+    """List the images in a folder and below, by their paths, and say what was left out."""
+    if not folder.is_dir():
+        return [], ()
+    walk = Walk(folder)
+    return sorted(walk.below(walk.top)), tuple(walk.left_out.notes())
