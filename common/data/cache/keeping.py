@@ -64,7 +64,7 @@ def keep(images: ImageSet, folder: Path | None, name: str) -> ImageSet:
         pixels = entry.open()
         if pixels is None:
             pixels = _made(images, entry)
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the second, of filelock: a file system without locks
         log.warning("decoded images cannot be kept in %s (%s): they are decoded anew for each message", folder, error)
         return images
     return ArrayImages(images.labels, images.class_names, images.shape, pixels, notes=images.notes)
