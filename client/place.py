@@ -48,6 +48,8 @@ class Place:
         runs use them too.
     turns : tuple[Path, int] or None
         Folder and number of turns; None where something else, as Ray, sees to that.
+    data_path : str
+        Where a deployed client's node says that its images are; empty: where the configuration says.
     """
 
     config: Config
@@ -55,6 +57,7 @@ class Place:
     folder: Path
     latents: Path
     turns: tuple[Path, int] | None = None
+    data_path: str = ""
 
     @classmethod
     def of(cls, context: Context) -> "Place":
@@ -69,7 +72,7 @@ class Place:
         state = Path(str(node["state-dir"]))
         config = _config(settings, index, data_path, state / IMAGES)
         turns = Path(str(node.get("turns-dir", state / "turns"))), int(node.get("turns", 1))
-        return cls(config, index, state / run_name(context.run_config), state / "latents", turns)
+        return cls(config, index, state / run_name(context.run_config), state / "latents", turns, data_path)
 
     @property
     def name(self) -> str:

@@ -82,6 +82,11 @@ class DataSet(Choice):
         advice = f"needs images of each client's own: data={' or '.join(able)}, not {self.kind}"
         raise SettingError("partition", "own", advice)
 
+    @property
+    def fixed_classes(self) -> tuple[str, ...] | None:
+        """The classes that every holder names, whatever images it has; None: each names those that it has."""
+        return None
+
     def check_there(self) -> None:
         """Check that images can be looked for at all.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,11 @@ class ImageSet(ABC):
         (C, H, W) of every image.
     notes : tuple[str, ...]
         One line each on what was left out or changed when the images were read.
+    any_channels : bool
+        Whether `data.channels` makes them grey or colour; of the class.
     """
+
+    any_channels: ClassVar[bool] = False
 
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
@@ -111,6 +115,8 @@ def check_fits(images: ImageSet, model: ModelConfig) -> None:
         return
     channels, height, width = images.shape
     advice = f"use a model with {names[0]}={channels} and {names[1]}={height}, or other data"
+    if images.any_channels and channels != taken and taken in (1, 3):
+        advice += f", or data.channels={taken}"
     if height != width:
         advice = "U-Nets take square images only: crop or pad them first"
     shapes = f"expects {_by(expected)} (CxHxW), the images are {_by(images.shape)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ CLASSES = ("int", "uint", "bool", "string", "large_string")  # types of columns 
 @dataclass(frozen=True, eq=False)
 class TableImages(DecodedImages):
     """Images in the only column of a table: `sources` are its rows."""
+
+    any_channels: ClassVar[bool] = True
 
     table: Any
     name: str

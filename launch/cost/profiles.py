@@ -11,9 +11,8 @@ from fedphd.common.data import check_fits, holder_data, load
 from fedphd.common.data.holders import ROOT
 from fedphd.common.data.images import ImageSet, Indices
 from fedphd.common.data.partitions import partition
-from fedphd.common.errors import RegistrationError
 from fedphd.common.wire.messages import Profile
-from fedphd.server.registry import Registry
+from fedphd.server.registry import Registry, over_common_classes
 
 
 def unknown_profiles(config: Config) -> str | None:
@@ -38,15 +37,11 @@ def registry(config: Config) -> Registry:
     ------
     SettingError
         If the images cannot be read, do not fit the U-Net, or cannot be split as asked.
-    RegistrationError
-        If the clients' images do not have the same classes.
     """
     clients = [client_id(index) for index in range(config.topology.clients)]
     profiles = dict(zip(clients, _profiles(config, clients), strict=True))
-    if len({tuple(profile.classes) for profile in profiles.values()}) > 1:
-        raise RegistrationError("the clients do not have the same classes")
     nodes = {edge: node for node, edge in enumerate(edge_ids(config.topology), start=1)}
-    return Registry(nodes, profiles, homes(config.topology))
+    return Registry(nodes, over_common_classes(profiles), homes(config.topology))
 
 
 def _profiles(config: Config, clients: list[str]) -> list[Profile]:

@@ -31,6 +31,8 @@ class RecordedRun:
         The edges that each client can reach.
     history : History
         What the ledger and the metrics tell, without what a resume took back.
+    holdings : dict[str, dict]
+        What was found of images before the start, by holder: `images`, `classes`, `shape` and `notes`.
     grids : dict[int, bytes]
         Sample grids as PNG files by root round, in their order.
     """
@@ -40,6 +42,7 @@ class RecordedRun:
     counts: dict[str, NDArray[np.float64]]
     homes: dict[str, list[str]]
     history: History
+    holdings: dict[str, dict[str, Any]]
     grids: dict[int, bytes]
 
     @classmethod
@@ -54,6 +57,7 @@ class RecordedRun:
             counts={name: np.asarray(client["counts"], float) for name, client in clients.items()},
             homes={name: client["homes"] for name, client in clients.items()},
             history=folder.history(),
+            holdings=folder.holdings(),
             grids=folder.grids(),
         )
 

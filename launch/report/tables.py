@@ -209,6 +209,23 @@ def client_table(run: RecordedRun) -> Table | None:
     return Table("The clients", head, rows, note, words=2) if rows else None
 
 
+def holdings_table(run: RecordedRun) -> Table | None:
+    """List what was found of images before the start, with what was left out or changed."""
+    rows = [
+        [
+            holder,
+            "; ".join(one_line(note) for note in found["notes"]) or "as they are",
+            f"{found['images']:,}",
+            str(found["classes"]),
+            " x ".join(map(str, found["shape"])),
+        ]
+        for holder, found in run.holdings.items()
+    ]
+    head = ["whose", "what was left out or changed", "images", "classes", "channels x height x width"]
+    note = "As they were found on the machine where the run was started, before its start."
+    return Table("Images", head, rows, note, words=2, wide=True) if rows else None
+
+
 def incident_table(run: RecordedRun) -> Table | None:
     """List updates refused or lost, failures and resumes, the newest last."""
     rows = []

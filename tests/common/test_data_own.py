@@ -219,17 +219,3 @@ def test_folder_resizes_the_shorter_side_and_cuts_the_middle(tmp_path):
     small = load(data_set("folder", path=tmp_path, size=4), "train", 0).images()[0]
     assert small.shape == (3, 4, 4)
     assert (small[1, :, 1:3] > 230).all()
-
-
-def test_folder_that_is_not_as_it_must_be(tmp_path, pictures):
-    def refused(path, told):
-        with pytest.raises(SettingError, match=rf"^data.path=.*needs one subfolder for each class.*{told}"):
-            load(data_set("folder", path=path, size=8), "train", 0)
-
-    flat = tmp_path / "cat"
-    refused(flat, "class folder")
-    refused(tmp_path / "none", "No such file")
-    refused(tmp_path / "cat" / "a.png", "Not a directory")
-    (tmp_path / "bird").mkdir()
-    (tmp_path / "bird" / "notes.txt").write_text("no image")
-    refused(tmp_path, "bird")
