@@ -106,7 +106,11 @@ def _made(images: DecodedImages, entry: Entry) -> Pixels:
         if not _linked(entry):
             started = time.monotonic()
             _check_room(entry)
-            entry.write(_blocks(images))
+            try:
+                entry.write(_blocks(images))
+            except SettingError:
+                images.check()  # says how many more cannot be read, in later blocks too
+                raise
             took = time.monotonic() - started
             log.info("decoded %d images into %s in %.1f s", len(images), entry.file, took)
         _drop(entry, f"{entry.name}-*{SUFFIX}")
