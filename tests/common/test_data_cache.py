@@ -20,7 +20,7 @@ import fedphd.common.data.cache.keeping
 from fedphd.common.data import DATA_SETS, ArrayImages, DataSet, ImageSet
 from fedphd.common.data.cache import keep
 from fedphd.common.data.cache.keeping import UNUSED
-from fedphd.common.data.decoded import FileImages
+from fedphd.common.data.folder_images import FolderImages
 from fedphd.common.errors import SettingError
 
 NAME = "these images"
@@ -43,13 +43,13 @@ def cache(tmp_path: Path) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count how often each file is opened to be decoded."""
     times: Counter[str] = Counter()
-    opens = FileImages.open
+    opens = FolderImages.open
 
-    def counted(self: FileImages, source: Any) -> Image.Image:
+    def counted(self: FolderImages, source: Any) -> Image.Image:
         times[Path(source).name] += 1
         return opens(self, source)
 
-    monkeypatch.setattr(FileImages, "open", counted)
+    monkeypatch.setattr(FolderImages, "open", counted)
     return times
 
 
