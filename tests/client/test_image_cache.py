@@ -21,10 +21,10 @@ from fedphd.client.latents import training_set
 from fedphd.client.place import Place
 from fedphd.common.config import Config, to_run_config
 from fedphd.common.data import loading
-from fedphd.common.data.decoded import FileImages
+from fedphd.common.data.folder_images import FolderImages
 from fedphd.common.flower.delivery import deliver
 from fedphd.common.run.run_folder import CLIENTS, IMAGES
-from fedphd.common.wire.messages import REGISTER, TRAIN, Profile
+from fedphd.common.wire.messages import REGISTER, TRAIN, Profile, Unable
 from fedphd.launch.runtimes.client_grid import InProcessGrid
 from fedphd.launch.runtimes.inprocess import in_process_grid
 from fedphd.server.simulation import simulate
@@ -52,13 +52,13 @@ def folder(tmp_path: Path) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count how often each file is opened to be decoded."""
     times: Counter[str] = Counter()
-    opens = FileImages.open
+    opens = FolderImages.open
 
-    def counted(self: FileImages, source: Any) -> Image.Image:
+    def counted(self: FolderImages, source: Any) -> Image.Image:
         times[Path(source).name] += 1
         return opens(self, source)
 
-    monkeypatch.setattr(FileImages, "open", counted)
+    monkeypatch.setattr(FolderImages, "open", counted)
     return times
 
 
@@ -127,8 +127,7 @@ def test_what_cannot_be_read_is_found_by_the_registration(folder: Path, tmp_path
     config = settings(folder, "topology.clients=1", "topology.edges=1")
     (folder / "a" / "3.png").write_bytes((folder / "a" / "3.png").read_bytes()[:60])
     reply = Home(config, tmp_path / "run", tmp_path / "state").ask(RecordDict(), REGISTER)
-    assert reply.has_error()
-    assert "3.png: cannot be read" in reply.error.reason
+    assert "3.png: cannot be read" in Unable.read(reply.content).reason
 
 
 def test_counting_labels_decodes_nothing(folder: Path, decoded: Counter[str]) -> None:

@@ -20,7 +20,7 @@ import fedphd.common.data.cache.keeping
 from fedphd.common.data import DATA_SETS, ArrayImages, DataSet, ImageSet
 from fedphd.common.data.cache import keep
 from fedphd.common.data.cache.keeping import UNUSED
-from fedphd.common.data.decoded import FileImages
+from fedphd.common.data.folder_images import FolderImages
 from fedphd.common.errors import SettingError
 
 NAME = "these images"
@@ -43,13 +43,13 @@ def cache(tmp_path: Path) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count how often each file is opened to be decoded."""
     times: Counter[str] = Counter()
-    opens = FileImages.open
+    opens = FolderImages.open
 
-    def counted(self: FileImages, source: Any) -> Image.Image:
+    def counted(self: FolderImages, source: Any) -> Image.Image:
         times[Path(source).name] += 1
         return opens(self, source)
 
-    monkeypatch.setattr(FileImages, "open", counted)
+    monkeypatch.setattr(FolderImages, "open", counted)
     return times
 
 
@@ -262,9 +262,13 @@ def test_a_place_that_is_no_folder_is_told_of(folder: Path, tmp_path: Path, capl
     assert "cannot be kept" in caplog.text
 
 
-def test_an_image_that_cannot_be_decoded_is_named_and_nothing_is_kept(folder: Path, cache: Path) -> None:
-    (folder / "b" / "3.png").write_bytes(b"no image")
-    with pytest.raises(SettingError, match=r"^data\.path=.*b/3\.png: cannot be read"):
+def test_images_that_cannot_be_decoded_are_named_and_nothing_is_kept(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fedphd.common.data.cache.keeping, "BLOCK", 3 * 8 * 8 * 3)  # three images
+    for path in (folder / "a" / "2.png", folder / "b" / "7.png"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(SettingError, match=r"^data\.path=.*a/2\.png: cannot be read .*; nor can 1 more \(7\.png\)"):
         keep(found(folder), cache, NAME)
     assert [path for path in cache.iterdir() if path.suffix != ".lock"] == []
 

@@ -1,5 +1,6 @@
 """Images that the Hugging Face library reads, here from folders: saved by it, of files, of parquet."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from fedphd.common.config import compose
 from fedphd.common.data import DATA_SETS, load
+from fedphd.common.data.cache import keep
 from fedphd.common.errors import SettingError
 
 datasets = pytest.importorskip("datasets", reason="needs the extra hugging-face")
@@ -57,6 +59,25 @@ def test_a_saved_set_with_two_splits(saved):
         np.testing.assert_array_equal(images.images(), channels_first(pixels[name]))
         chosen = np.array([2, 0])
         np.testing.assert_array_equal(images.subset(chosen).images(), channels_first(pixels[name][chosen]))
+
+
+def test_decoded_images_are_kept_until_the_table_changes(saved, tmp_path):
+    path, _, labels = saved
+    config = hub(path, holdout_split="test")
+    for _ in range(2):
+        images = config.read("train", 0)  # opened anew, as by another process
+        np.testing.assert_array_equal(keep(images, tmp_path / "kept", "name").images(), images.images())
+    assert len(list((tmp_path / "kept").glob("*.pixels"))) == 1
+    known = next((tmp_path / "kept").glob("*.pixels"))
+    written = known.stat()
+    keep(config.read("train", 0), tmp_path / "kept", "name")
+    assert known.stat().st_ino == written.st_ino
+    shutil.rmtree(path)
+    other = {name: table(pictures(len(labels[name])), labels[name]) for name in labels}
+    datasets.DatasetDict(other).save_to_disk(path)
+    images = config.read("train", 0)
+    np.testing.assert_array_equal(keep(images, tmp_path / "kept", "name").images(), images.images())
+    assert not known.exists()
 
 
 def test_without_a_second_split_a_seeded_share_is_held_out(saved):

@@ -1,5 +1,6 @@
 """LSUN's churches in a database of theirs, or in folders."""
 
+import os
 import sys
 from io import BytesIO
 
@@ -58,6 +59,10 @@ def test_the_database(tmp_path):
     assert (len(images), images.shape) == (4, (3, 16, 16))
     chosen = images.images(np.array([1, 2, 0]))
     np.testing.assert_array_equal(chosen, [middle(written[key]) for key in (b"0f3c", b"a7b2", b"03d1")])
+    stamps = [images.stamp(source) for source in images.sources]
+    assert len(set(stamps)) == 4
+    os.utime(tmp_path / "church_outdoor_train_lmdb" / "data.mdb", (1, 1))
+    assert not set(stamps) & {images.stamp(source) for source in images.sources}
     with pytest.raises(SettingError, match=r"^data.root=.*church_outdoor_train_lmdb: ffff: cannot be read"):
         images.images()
 

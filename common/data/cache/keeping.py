@@ -64,7 +64,7 @@ def keep(images: ImageSet, folder: Path | None, name: str) -> ImageSet:
         pixels = entry.open()
         if pixels is None:
             pixels = _made(images, entry)
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the second, of filelock: a file system without locks
         log.warning("decoded images cannot be kept in %s (%s): they are decoded anew for each message", folder, error)
         return images
     return ArrayImages(images.labels, images.class_names, images.shape, pixels, notes=images.notes)
@@ -106,7 +106,11 @@ def _made(images: DecodedImages, entry: Entry) -> Pixels:
         if not _linked(entry):
             started = time.monotonic()
             _check_room(entry)
-            entry.write(_blocks(images))
+            try:
+                entry.write(_blocks(images))
+            except SettingError:
+                images.check()  # says how many more cannot be read, in later blocks too
+                raise
             took = time.monotonic() - started
             log.info("decoded %d images into %s in %.1f s", len(images), entry.file, took)
         _drop(entry, f"{entry.name}-*{SUFFIX}")
