@@ -94,7 +94,7 @@ def _train(config: Config, run_dir: Path) -> None:
     for note in notes:
         console.print(f"note       {note}", soft_wrap=True)
     try:
-        with Display(run_dir, console):
+        with Display(run_dir, console, rounds=config.rounds):
             runtime(config, run_dir)
     finally:
         console.print(f"report     {write_report(run_dir)}", soft_wrap=True)
