@@ -6,17 +6,15 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from fedphd.client.edge_round import EdgeRound
-from fedphd.client.histogram import reported_counts
 from fedphd.client.keeping import Keeper
-from fedphd.client.local_data import local_data
 from fedphd.client.local_model import train_local_model
 from fedphd.client.network import network
 from fedphd.client.place import Place
-from fedphd.common.averaging.homogeneity import told_samples
+from fedphd.client.registration import answer_to_roll_call
 from fedphd.common.config.topology import homes
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.sampling import Sampler
-from fedphd.common.wire.messages import ClientErrand, Drawing, Profile, TrainOrder
+from fedphd.common.wire.messages import ClientErrand, Drawing, TrainOrder
 from fedphd.common.wire.records import MessageError
 
 app = ClientApp()
@@ -24,12 +22,9 @@ app = ClientApp()
 
 @app.query("register")
 def register(message: Message, context: Context) -> Message:
-    """Tell who this client is, how many images it has, and how their labels are distributed."""
+    """Tell who this client is, how many images it has and of which classes; or the one line that says why it cannot."""
     place = Place.of(context)
-    counts = reported_counts(place.config, place.index, place.folder)
-    classes = list(local_data(place.config, place.index).classes)
-    profile = Profile(place.name, told_samples(counts), classes, counts)
-    return Message(profile.write(), reply_to=message)
+    return Message(answer_to_roll_call(place).write(), reply_to=message)
 
 
 @app.train()

@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 from fedphd.common.averaging.homogeneity import LabelState
 from fedphd.common.config import EXACT, Config
 from fedphd.common.flower.boundary import Boundary
+from fedphd.common.flower.roll_call import check_able
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.events import Event, Register, Restart
 from fedphd.common.run.hop_log import HopLog
@@ -99,17 +100,20 @@ class EdgeAggregator:
         Returns
         -------
         RecordDict
-            The edge's `Roster`.
+            The edge's `Roster`; it says which clients cannot take part.
 
         Raises
         ------
         RegistrationError
             If not all of the topology's clients answer in time.
         """
-        self.site.membership.register(grid, self.site.boundary.patience)
-        profiles = [self.site.membership.profiles[client] for client in self.site.membership.expected]
-        self.site.log.write(Register(clients=self.site.membership.expected))
-        return Roster(self.edge, profiles, self.ledger.to_forward()).write()
+        members = self.site.membership
+        members.register(grid, self.site.boundary.patience)
+        known = members.profiles
+        profiles = [known[client] for client in members.expected if client in known]
+        if members.complete:
+            self.site.log.write(Register(clients=members.expected))
+        return Roster(self.edge, profiles, self.ledger.to_forward(), members.unable).write()
 
     def run_round(self, grid: Grid, content: RecordDict, progress: EdgeProgress | None = None) -> RecordDict:
         """Run all edge rounds of one root round.
@@ -181,6 +185,7 @@ class EdgeAggregator:
         """Make sure that the clients are known."""
         if not self.site.membership.complete:
             self.site.membership.register(grid, self.site.boundary.patience)
+        check_able(self.site.membership.unable)
         strangers = clients - set(self.site.membership.nodes)
         if strangers:
             raise MessageError(f"{self.edge} has no clients {', '.join(sorted(strangers))}")
@@ -216,7 +221,8 @@ class EdgeAggregator:
 
     def _q(self, rounds: list[EdgeRound]) -> list[float]:
         """q_e: label distribution of all images that were trained on."""
-        state = LabelState.initial(self.site.membership.number_of_classes)
+        members = self.site.membership
+        state, profiles = LabelState.initial(len(members.classes)), members.profiles
         for client in (client for one in rounds for client in one.clients):
-            state = state.add(self.site.membership.distribution(client), self.site.membership.profiles[client].samples)
+            state = state.add(members.distribution(client), profiles[client].samples)
         return [float(q) for q in state.q]

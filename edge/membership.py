@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -11,11 +12,11 @@ from flwr.serverapp import Grid
 from fedphd.common.averaging.homogeneity import Distribution, distribution
 from fedphd.common.config import TopologyConfig
 from fedphd.common.config.topology import members
-from fedphd.common.errors import RegistrationError
+from fedphd.common.data.class_list import common_classes, over
 from fedphd.common.flower.delivery import Patience
 from fedphd.common.flower.roll_call import RollCall
 from fedphd.common.keeping.private_files import write_private
-from fedphd.common.wire.messages import Profile
+from fedphd.common.wire.messages import Profile, Unable, read_answer
 
 FAILURES = 3  # times that a client may fail before registration does
 QUERY_TIMEOUT = 300.0  # seconds for a client to load its data and answer
@@ -40,14 +41,20 @@ class Membership:
         self.expected = members(topology, edge)
         self.timeout = topology.round_timeout
         self.file = file
-        self._call = RollCall(edge, self.expected, _name_and_profile, FAILURES, QUERY_TIMEOUT)
+        self._call = RollCall(edge, self.expected, _name_and_answer, FAILURES, QUERY_TIMEOUT, _is_unable)
         if file is not None and file.exists():
             self._restore(json.loads(file.read_text(encoding="utf-8")))
 
     @property
     def profiles(self) -> dict[str, Profile]:
-        """What each client told."""
-        return self._call.answers
+        """What each client told that can take part."""
+        return {name: one for name, one in self._call.answers.items() if isinstance(one, Profile)}
+
+    @property
+    def unable(self) -> list[Unable]:
+        """The clients that cannot take part, in the order of their names in the topology."""
+        answers = (self._call.answers.get(name) for name in self.expected)
+        return [one for one in answers if isinstance(one, Unable)]
 
     @property
     def nodes(self) -> dict[str, int]:
@@ -56,13 +63,14 @@ class Membership:
 
     @property
     def complete(self) -> bool:
-        """Whether every expected client has registered."""
-        return not self._call.missing
+        """Whether every expected client has registered and can take part."""
+        return not self._call.missing and not self.unable
 
-    @property
-    def number_of_classes(self) -> int:
-        """Number of classes that the clients' label counts distinguish."""
-        return len(next(iter(self.profiles.values())).classes)
+    @cached_property
+    def classes(self) -> list[str]:
+        """The classes over which the edge tells label shares: those of its clients together, once all are known."""
+        profiles = self.profiles
+        return common_classes(profiles[client].classes for client in self.expected)
 
     @property
     def mean_samples(self) -> float:
@@ -70,30 +78,38 @@ class Membership:
         return fmean(profile.samples for profile in self.profiles.values())
 
     def distribution(self, client: str) -> Distribution:
-        """q_k: the client's label distribution, shape (classes,)."""
-        return distribution(self.profiles[client].counts)
+        """q_k: the client's label distribution, shape (classes,), over the edge's classes."""
+        profile = self.profiles[client]
+        return distribution(over(self.classes, profile.classes, profile.counts))
 
     def register(self, grid: Grid, patience: Patience | None = None) -> None:
-        """Ask the grid's nodes who they are until every expected client has answered.
+        """Ask the grid's nodes who they are until every expected client has answered, or one that it cannot take part.
+
+        Those that could not before are asked again.
 
         Raises
         ------
         RegistrationError
-            If a client fails again and again, `topology.round_timeout` is over before, or the clients' classes differ.
+            If a client fails again and again, or `topology.round_timeout` is over before.
         """
+        for one in self.unable:
+            del self._call.answers[one.client], self._call.nodes[one.client]
         self._call.run(grid, self.timeout, patience)
-        if len({tuple(profile.classes) for profile in self.profiles.values()}) > 1:
-            raise RegistrationError(f"{self.edge}: its clients do not have the same classes")
-        if self.file is not None:
-            known = {name: {"node": node, "profile": asdict(self.profiles[name])} for name, node in self.nodes.items()}
+        if self.file is not None and self.complete:
+            profiles = self.profiles
+            known = {name: {"node": node, "profile": asdict(profiles[name])} for name, node in self.nodes.items()}
             write_private(self.file, json.dumps(known).encode())
 
     def _restore(self, known: dict[str, dict[str, object]]) -> None:
         for name, one in known.items():
-            self.profiles[name] = Profile(**one["profile"])  # type: ignore[arg-type]
+            self._call.answers[name] = Profile(**one["profile"])  # type: ignore[arg-type]
             self.nodes[name] = int(str(one["node"]))
 
 
-def _name_and_profile(content: RecordDict) -> tuple[str, Profile]:
-    profile = Profile.read(content)
-    return profile.client, profile
+def _name_and_answer(content: RecordDict) -> tuple[str, Profile | Unable]:
+    answer = read_answer(content)
+    return answer.client, answer
+
+
+def _is_unable(answer: Profile | Unable) -> bool:
+    return isinstance(answer, Unable)

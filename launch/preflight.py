@@ -9,10 +9,6 @@ from fedphd.client.local_model import lone_objective
 from fedphd.client.objective import check_features, terms_of
 from fedphd.common.config import Config, FineTuning, RuntimeConfig
 from fedphd.common.config.runtime import Deployment, Ray
-from fedphd.common.config.topology import client_id
-from fedphd.common.data import check_fits, holder_data, load
-from fedphd.common.data.holders import ROOT
-from fedphd.common.data.partitions import partition
 from fedphd.common.errors import SettingError
 from fedphd.common.network import UNet
 from fedphd.common.network.autoencoder import autoencoder_of
@@ -26,10 +22,9 @@ from fedphd.common.training.distances import check_each
 from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.wire.parts import PARTS, part_of
 from fedphd.launch.following import follow_images
+from fedphd.launch.holdings import Holding, read_images, root_has_none, save
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
-from fedphd.server.evaluation.measures import fewest, find_measures
-from fedphd.server.evaluation.real import check_real
 from fedphd.server.recorder import check_outlets
 
 CPU_SPEED = 4e10  # MACs in a second on one core, as measured for our U-Nets (3 to 6 times 1e10)
@@ -53,7 +48,7 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
         measurements is missing.
     """
     config = follow_images(config)
-    notes = check(config)
+    notes, holdings = _look(config)
     if config.checkpoint.resume is None:
         refuse_used(run_dir)
     else:
@@ -61,6 +56,7 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
             pass  # free: the root's process takes the lock itself, since it may outlive this one
     config = check_outlets(config, run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
+    save(holdings, run_dir)
     return config, notes
 
 
@@ -72,8 +68,8 @@ def check(config: Config) -> list[str]:
     Returns
     -------
     list[str]
-        What the user should know before the start: parts that do nothing, evaluations that take long, a deployment
-        without security.
+        What the user should know before the start: what was left out or changed of the images, parts that do nothing,
+        evaluations that take long, a deployment without security.
 
     Raises
     ------
@@ -83,6 +79,11 @@ def check(config: Config) -> list[str]:
         or its autoencoder, or cannot be split as asked; if the autoencoder cannot be loaded or its latents do not fit
         the U-Net; if the U-Net cannot be built or pruned so, or has no such parts; if the device is not there.
     """
+    return _look(config)[0]
+
+
+def _look(config: Config) -> tuple[list[str], list[Holding]]:
+    """Check the configuration, and tell what there is of images, too."""
     device = pick_device(config)
     _check_gpus(config.runtime)
     if isinstance(config.runtime, Deployment):
@@ -92,7 +93,7 @@ def check(config: Config) -> list[str]:
     ReverseProcess.of(config).rehearse()
     if config.diffusion.min_snr is not None:
         check_each(config.objective.loss)
-    _check_data(config)
+    holdings = read_images(config)
     autoencoder_of(config.model, device)
     unet = build_unet(config.model, config.seed)
     check_features(terms_of(config.objective), unet)
@@ -100,24 +101,13 @@ def check(config: Config) -> list[str]:
     _check_parts(config, unet)
     if config.pruning.after is not None:
         unet, _ = prune(unet, config.pruning.share)
-    notes = _insecure(config.runtime) + _idle_parts(config)
-    return notes + (_long_evaluations(config, count(unet)[1]) if device.type == "cpu" else [])
-
-
-def _check_data(config: Config) -> None:
-    """Read what the root evaluates with, and what is split over the clients, as far as it is on this machine."""
-    clients = [client_id(index) for index in range(config.topology.clients)]
-    splits = config.partition.splits
-    holders = [ROOT, *(() if splits or config.runtime.elsewhere else clients)]
-    for data in dict.fromkeys(holder_data(config, holder) for holder in holders):
-        data.check_there()
-        images = load(data, "train", config.seed)
-        check_fits(images, config.model)
-    if config.evaluation.extractor is not None:
-        of_root = config.model_copy(update={"data": holder_data(config, ROOT)})
-        check_real(of_root, fewest(find_measures(config.evaluation.measures)))
-    if splits:
-        partition(images.labels, len(images.class_names), config.partition, len(clients), config.seed)
+    notes = (
+        _insecure(config.runtime)
+        + _no_images_of_the_root(config)
+        + [note for one in holdings for note in one.told]
+        + _idle_parts(config)
+    )
+    return notes + (_long_evaluations(config, count(unet)[1]) if device.type == "cpu" else []), holdings
 
 
 def _check_parts(config: Config, unet: UNet) -> None:
@@ -151,6 +141,10 @@ def _insecure(runtime: RuntimeConfig) -> list[str]:
         "WARNING: runtime.insecure=true: no TLS and no keys; whoever reaches a port of this deployment can run code in "
         "it, read its models and pose as a client; only for trials on a machine of your own"
     ]
+
+
+def _no_images_of_the_root(config: Config) -> list[str]:
+    return ["the root has no images of its own: pictures are drawn, and nothing is measured"] * root_has_none(config)
 
 
 def _idle_parts(config: Config) -> list[str]:

@@ -1,6 +1,7 @@
 """What Hydra refuses, said in one line: the setting, its value, and what was meant."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from fedphd.launch.ending import UsageError
 from fedphd.launch.known import choices_of, groups, meant_setting, settings
 
 UNKNOWN = re.compile(r"Could not override '([\w.]+)'")
+AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*)'")
 NO_CHOICE = re.compile(r"\w+=(null|true|false|[\d.]+)", re.IGNORECASE)
 
 
@@ -44,15 +46,32 @@ def _explain(error: Exception, overrides: Sequence[str]) -> FedPhDError:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         if options := error.options or choices_of(group):
             return SettingError(group, choice, f"there is no such choice; {_choices(choice, options)}")
-    if isinstance(error, OverrideParseException) and "=" not in error.override:
-        return UsageError(f"{error.override}: a setting is given as group=choice or group.key=value")
+    if isinstance(error, OverrideParseException):
+        advice = UsageError(f"{error.override}: a setting is given as group=choice or group.key=value")
+        return _unquoted(error.override) if "=" in error.override else advice
     if unknown := UNKNOWN.search(str(error)):
         return _unknown(unknown[1], overrides)
-    if "Ambiguous value" in str(error):
-        return UsageError("several choices need a sweep: fedphd -m group=one,other")
+    if ambiguous := AMBIGUOUS.search(str(error)):
+        sweep = UsageError("several choices need a sweep: fedphd -m group=one,other")
+        return _unquoted(ambiguous[1]) if "/" in ambiguous[1] else sweep
     cause = error.__cause__ if error.__cause__ is not None else error
     lines = str(error).splitlines() or [str(cause)]
     return UsageError(" ".join(line.strip() for line in lines[:2]))
+
+
+def _unquoted(override: str) -> SettingError:
+    """Show how a value is quoted that has characters with a meaning of their own, or others than ASCII."""
+    key, _, value = override.partition("=")
+    if value.startswith(("[", "{")):
+        advice = (
+            "is no list or mapping that Hydra can read; text in it stands in double quotes, all of it in single ones"
+        )
+        return SettingError(key, value, f'{advice}, as \'data.classes=["one name","another"]\'')
+    quote = "'" if '"' in value and "'" not in value else '"'
+    text = re.sub(rf"(\\*)({quote}|$)", lambda found: 2 * found[1] + ("\\" if found[2] else "") + found[2], value)
+    text = text.replace("${", "\\${")
+    advice = "has characters that Hydra takes in quotes only"
+    return SettingError(key, value, f"{advice}: {shlex.quote(f'{key}={quote}{text}{quote}')}")
 
 
 def _choices(choice: str, options: Sequence[str]) -> str:

@@ -83,6 +83,7 @@ def _how_to_go_on(run_dir: Path) -> str:
 
 
 def _train(config: Config, run_dir: Path) -> None:
+    from fedphd.launch.found import found
     from fedphd.launch.preflight import make_ready
     from fedphd.launch.report import write_report
     from fedphd.launch.watch.display import Display
@@ -90,6 +91,7 @@ def _train(config: Config, run_dir: Path) -> None:
     runtime = _method("runtime._target_", config.runtime.target)
     config, notes = make_ready(config, run_dir)
     console = Console(highlight=False)
+    console.print(f"images     {found(config, run_dir)}", soft_wrap=True, markup=False)
     console.print(f"run folder {run_dir}", soft_wrap=True)
     for note in notes:
         console.print(f"note       {note}", soft_wrap=True)

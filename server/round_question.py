@@ -1,6 +1,7 @@
 """What the root asks of its edges in a root round, and which of their updates may count."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from flwr.app import RecordDict
 
@@ -68,13 +69,14 @@ class RoundQuestion(Question[EdgeUpdate, Decoded[EdgeUpdate]]):
             raise MessageError(f"is for root round {message.root_round}, not {self.root_round}")
         if len(message.rounds) != config.topology.edge_rounds:
             raise MessageError(f"has {len(message.rounds)} edge rounds, not {config.topology.edge_rounds}")
-        if len(message.q) != len(registry.classes):
-            raise MessageError(f"has label fractions of {len(message.q)} classes, not {len(registry.classes)}")
+        told = registry.told_by(message.edge)
+        if len(message.q) != len(told):
+            raise MessageError(f"has label fractions of {len(message.q)} classes, not {len(told)}")
         self._check_rounds(message)
         self._check_control(message)
         model = decode_upload(message.model, self.site.downlink.sent, config.backbone.up)
         control = None if message.control is None else decode_control(message.control, len(registry.profiles))
-        return Decoded(message, model, control)
+        return Decoded(replace(message, q=registry.shares(message.edge, message.q)), model, control)
 
     def receipt(self, message: EdgeUpdate) -> Receipt:
         """Tell of the model and the edge rounds."""

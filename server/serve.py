@@ -28,7 +28,7 @@ from fedphd.server.correction import AuxiliarySet, Correction, prepare
 from fedphd.server.errands import Errands
 from fedphd.server.pruning_schedule import PruningSchedule
 from fedphd.server.recorder import Recorder
-from fedphd.server.registry import Registry, register
+from fedphd.server.registry import Registry, check_compared, register
 from fedphd.server.state import GlobalState
 from fedphd.server.strategy import HierarchicalStrategy
 
@@ -95,7 +95,8 @@ def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> Global
     pruning = PruningSchedule(config, ledger)
     state = _resumed(config, ledger) or _first_state(config, pruning)
     try:
-        registry = register(edges, config.topology, ledger)
+        registry = register(edges, config.topology, ledger, config.data.fixed_classes)
+        check_compared(registry, config.weighting)
         registry.save(run_dir / PARTITION)
         auxiliary = _auxiliary(config, registry, run_dir, ledger)
         correction = None if auxiliary is None else Correction(config, auxiliary.training_set, ledger)

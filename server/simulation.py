@@ -3,6 +3,7 @@
 So in a simulation, and in the deployment of a flat topology, whose one edge is the root itself.
 """
 
+import shutil
 from pathlib import Path
 
 from flwr.app import Context
@@ -11,7 +12,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedphd.common.config import Config, from_run_config, run_folder
 from fedphd.common.config.topology import edge_ids
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.run.run_folder import EDGES, SPOOL
+from fedphd.common.run.run_folder import CLIENTS, EDGES, IMAGES, SPOOL
 from fedphd.edge.aggregator import EdgeAggregator
 from fedphd.edge.virtual import VirtualEdgeGrid
 from fedphd.server.serve import serve
@@ -57,4 +58,7 @@ def simulate(clients: Grid, config: Config, run_dir: Path) -> GlobalState:
             clients, [EdgeAggregator(edge, config, ledger, spool / edge, kept / edge) for edge in names]
         )
 
-    return serve(edges, config, run_dir)
+    try:
+        return serve(edges, config, run_dir)
+    finally:  # decoded images are as private as the originals, and quickly made anew
+        shutil.rmtree(run_dir / CLIENTS / IMAGES, ignore_errors=True)

@@ -20,7 +20,7 @@ from fedphd.common.run.ledger import Ledger
 from fedphd.common.wire.codec.coded import CodedModel, code
 from fedphd.common.wire.exchange import EXCHANGES, Exchange
 from fedphd.common.wire.links import Download, rounding_seed, standalone, upload
-from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder
+from fedphd.common.wire.messages import ClientErrand, ClientUpdate, Drawing, Profile, TrainOrder, Unable
 from fedphd.common.wire.parts import PARTS, Parts, restrict
 from fedphd.launch.runtimes.client_grid import InProcessGrid
 
@@ -105,6 +105,10 @@ class Crowd:
         What each client adds to every weight in an edge round; also the change of its control variates.
     names : dict[int, str]
         Ids that clients claim instead of their own.
+    classes : dict[int, list[str]]
+        Names of clients' classes, where they are not a, b, ...
+    unable : dict[int, str]
+        Why clients cannot take part.
     replies : dict[int, Reply]
         How clients write their update, where not soundly; may raise.
     config : Config
@@ -114,6 +118,8 @@ class Crowd:
     counts: list[list[float]]
     adds: list[float]
     names: dict[int, str] = field(default_factory=dict)
+    classes: dict[int, list[str]] = field(default_factory=dict)
+    unable: dict[int, str] = field(default_factory=dict)
     replies: dict[int, Reply] = field(default_factory=dict)
     config: Config = field(default_factory=small_config)
 
@@ -124,7 +130,12 @@ class Crowd:
 
     def profile(self, index: int) -> Profile:
         own = profile(index, self.counts[index])
-        return Profile(self.names.get(index, own.client), own.samples, own.classes, own.counts)
+        classes = self.classes.get(index, own.classes)
+        return Profile(self.names.get(index, own.client), own.samples, classes, own.counts)
+
+    def answer(self, index: int) -> Profile | Unable:
+        """Answer the roll call."""
+        return Unable(client_id(index), self.unable[index]) if index in self.unable else self.profile(index)
 
     def receive(self, index: int, order: TrainOrder | ClientErrand) -> PackedModel:
         """Make the whole network of what came and what the client has; raises KeyError or ValueError if it cannot."""
@@ -181,7 +192,7 @@ class Crowd:
 
         @app.query("register")
         def register(message: Message, context: Context) -> Message:
-            return Message(self.profile(_index(context)).write(), reply_to=message)
+            return Message(self.answer(_index(context)).write(), reply_to=message)
 
         @app.train()
         def train(message: Message, context: Context) -> Message:

@@ -27,6 +27,7 @@ from fedphd.common.config.schema import (
 )
 from fedphd.common.config.topology import TopologyConfig
 from fedphd.common.config.training import DiffusionConfig, TrainingConfig
+from fedphd.common.config.weighting import TiersWeighting
 
 __all__ = [
     "EXACT",
@@ -45,6 +46,7 @@ __all__ = [
     "PruningConfig",
     "RuntimeConfig",
     "TermConfig",
+    "TiersWeighting",
     "TopologyConfig",
     "TrackerConfig",
     "TrainingConfig",

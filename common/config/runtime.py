@@ -23,10 +23,13 @@ class RuntimeConfig(Section):
         Whether the tiers know each other by keys.
     elsewhere : bool
         Whether clients and edges are on machines of their own.
+    own_disks : bool
+        Whether each client has a folder of its own, its `state-dir`, and not one of the run folder.
     """
 
     affects: ClassVar[Affects] = Affects.NOTHING
     elsewhere: ClassVar[bool] = False
+    own_disks: ClassVar[bool] = False
 
     name: Annotated[str, Affects.COURSE]
     target: str = Field(alias="_target_")
@@ -67,6 +70,8 @@ class InProcess(RuntimeConfig):
 
 class _Connected(RuntimeConfig):
     """Tiers that reach each other over sockets."""
+
+    own_disks: ClassVar[bool] = True
 
     insecure: bool
 

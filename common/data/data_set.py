@@ -52,6 +52,15 @@ class DataSet(Choice):
             If the images are missing or broken.
         """
 
+    @property
+    def kept_at(self) -> Path | None:
+        """Where images are kept once they are decoded; None: nowhere, as where nothing has to be decoded."""
+        return None
+
+    def keeping_at(self, folder: Path) -> Self:  # noqa: ARG002
+        """Give the same data set with a place for decoded images, where it needs one and the user named none."""
+        return self
+
     @abstractmethod
     def at(self, path: Path) -> Self:
         """Give the same data set, read from a client's own `data-path`; one that reads no files gives itself."""
@@ -72,6 +81,11 @@ class DataSet(Choice):
         able = sorted(kind for kind in DATA_SETS.kinds if DATA_SETS.find(kind).of is not DataSet.of)
         advice = f"needs images of each client's own: data={' or '.join(able)}, not {self.kind}"
         raise SettingError("partition", "own", advice)
+
+    @property
+    def fixed_classes(self) -> tuple[str, ...] | None:
+        """The classes that every holder names, whatever images it has; None: each names those that it has."""
+        return None
 
     def check_there(self) -> None:
         """Check that images can be looked for at all.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ CLASSES = ("int", "uint", "bool", "string", "large_string")  # types of columns 
 class TableImages(DecodedImages):
     """Images in the only column of a table: `sources` are its rows."""
 
+    any_channels: ClassVar[bool] = True
+
     table: Any
     name: str
 
@@ -30,6 +32,10 @@ class TableImages(DecodedImages):
         """Decode the image of a row."""
         image: Image = self.table[int(source)][self.table.column_names[0]]
         return image
+
+    def stamp(self, source: Any) -> str:
+        """Give the table's fingerprint, which `datasets` makes of its files and of what was done to it, with a row."""
+        return f"{self.name}|{self.table._fingerprint}|{source}"
 
     def named(self, source: Any) -> object:
         """Name a row."""

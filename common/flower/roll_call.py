@@ -12,10 +12,11 @@ from flwr.serverapp import Grid
 
 from fedphd.common.errors import RegistrationError
 from fedphd.common.flower.delivery import Patience, deliver
-from fedphd.common.wire.messages import REGISTER
+from fedphd.common.wire.messages import REGISTER, Unable
 from fedphd.common.wire.records import MessageError
 
 NODE_POLL = 0.5  # seconds between looks for nodes that have not connected yet
+MOST_TOLD = 3  # of those that cannot take part, whose reasons are told
 
 T = TypeVar("T")
 Read = Callable[[RecordDict], tuple[str, T]]
@@ -39,6 +40,10 @@ class RollCall(Generic[T]):
         Times that a node may fail, since it may only be starting, before registration does.
     query_timeout : float
         Seconds for one node to answer.
+    ends : Callable[[T], bool]
+        Whether an answer makes it useless to wait for those who have not come yet. By default none does.
+    at_once : bool
+        Whether such an answer ends it before others that were asked have answered, too.
     answers : dict[str, T]
         What those who answered told.
     nodes : dict[str, int]
@@ -50,6 +55,8 @@ class RollCall(Generic[T]):
     read: Read[T]
     failures: int
     query_timeout: float
+    ends: Callable[[T], bool] = lambda _answer: False
+    at_once: bool = False
     answers: dict[str, T] = field(default_factory=dict)
     nodes: dict[str, int] = field(default_factory=dict)
     _troubles: dict[int, str] = field(default_factory=dict)
@@ -60,8 +67,17 @@ class RollCall(Generic[T]):
         """Those who have not answered."""
         return [name for name in self.expected if name not in self.nodes]
 
+    @property
+    def ended(self) -> bool:
+        """Whether there is nobody left to wait for, or an answer makes it useless."""
+        return not self.missing or self._useless
+
+    @property
+    def _useless(self) -> bool:
+        return any(map(self.ends, self.answers.values()))
+
     def run(self, grid: Grid, timeout: float, patience: Patience | None = None) -> None:
-        """Ask until nobody is missing.
+        """Ask until nobody is missing, or an answer ends it.
 
         Raises
         ------
@@ -70,14 +86,14 @@ class RollCall(Generic[T]):
         """
         deadline = time.monotonic() + timeout
         asked: set[int] = set()
-        while self.missing:
+        while not self.ended:
             new = {node: name for node, name in _nodes(grid).items() if node not in asked}
             asked |= self._ask(grid, new, min(self.query_timeout, deadline - time.monotonic()), patience)
-            if self.missing and time.monotonic() >= deadline:
+            if not self.ended and time.monotonic() >= deadline:
                 told = "".join(f"; node {node} answered: {reason}" for node, reason in self._troubles.items())
                 missing = ", ".join(self.missing)
                 raise RegistrationError(f"{self.caller}: {missing} did not register within {timeout:g} s{told}")
-            if self.missing:
+            if not self.ended:
                 time.sleep(NODE_POLL)
 
     def _ask(self, grid: Grid, nodes: dict[int, str], timeout: float, patience: Patience | None) -> set[int]:
@@ -96,6 +112,8 @@ class RollCall(Generic[T]):
                 self._note_trouble(node, str(error))
                 continue
             self._take(node, name, answer, nodes[node])
+            if self.at_once and self._useless:
+                break
         return answered
 
     def _take(self, node: int, name: str, answer: T, key_name: str) -> None:
@@ -117,6 +135,21 @@ class RollCall(Generic[T]):
         if self._failed[node] == self.failures:
             times = f" {self.failures} times" if self.failures > 1 else ""
             raise RegistrationError(f"{self.caller}: node {node} failed to register{times}: {reason}")
+
+
+def check_able(unable: Sequence[Unable]) -> None:
+    """Check that nobody is unable to take part.
+
+    Raises
+    ------
+    RegistrationError
+        If somebody is: one line, with the names and what each of the first said.
+    """
+    if not unable:
+        return
+    told = [f"{one.client} cannot take part: {one.reason}" for one in unable[:MOST_TOLD]]
+    others = ", ".join(one.client for one in unable[MOST_TOLD:])
+    raise RegistrationError("; ".join([*told, f"nor can {others}"] if others else told))
 
 
 def _nodes(grid: Grid) -> dict[int, str]:

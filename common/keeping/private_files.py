@@ -1,7 +1,12 @@
 """Files that only their owner may read."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+DRAFT = ".draft"
 
 
 def private_folder(folder: Path) -> Path:
@@ -11,12 +16,29 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that only the owner may read: whole or not at all, also when the process is killed.
+
+    Yields
+    ------
+    BinaryIO
+        A draft, which takes the place of the file once the block has ended without an error.
+    """
+    private_folder(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only the owner may read: whole or not at all, also when the process is killed."""
-    private_folder(path.parent)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with private_file(path) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

@@ -13,6 +13,7 @@ from fedphd.common.run.events import (
     Fail,
     Finish,
     Lost,
+    Note,
     Plan,
     Prune,
     Refuse,
@@ -49,6 +50,8 @@ class History:
         Events by root round, in their order.
     incidents : list[Entry]
         Answers refused or lost, failures and resumes.
+    notes : dict[str, dict[str, None]]
+        What each client told of its images when it registered, each line once.
     crossings : Crossings
         What crossed the hops.
     """
@@ -65,6 +68,7 @@ class History:
     prunings: dict[int, Prune] = field(default_factory=dict)
     corrections: dict[int, Correct] = field(default_factory=dict)
     incidents: list[Entry] = field(default_factory=list)
+    notes: dict[str, dict[str, None]] = field(default_factory=dict)
     crossings: Crossings = field(default_factory=Crossings)
     _metrics: dict[int, Metrics] = field(default_factory=dict)
     _attempts: Counter[int] = field(default_factory=Counter)  # how often each round was committed ...
@@ -131,6 +135,8 @@ class History:
                 self.state, self.rounds, self.round = "training", event.rounds, self.committed
             case Resume():
                 self._go_back(event.round)
+            case Note():
+                self.notes.setdefault(event.peer, {})[event.text] = None
             case Plan():
                 self.round, self.plans[event.round] = event.round, event
             case Correct():

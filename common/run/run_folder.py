@@ -19,7 +19,9 @@ REPORT = "report.html"
 SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
 PARTITION = "partition.json"
+HOLDINGS = "images.json"
 CLIENTS = "clients"
+IMAGES = "images"  # within it: decoded ones, shared by all clients of a simulation
 EDGES = "edges"
 AUXILIARY = "auxiliary"
 EVALUATION = "evaluation"
@@ -36,8 +38,20 @@ PROCESSES_LOCK = ".processes.lock"
 
 # All that a run may write there; docs/run-folder.md describes each.
 NAMES = (
-    *(CONFIG, METRICS, LEDGER, REPORT, SAMPLES, CHECKPOINTS, PARTITION, CLIENTS, EDGES, AUXILIARY, EVALUATION),
-    *(TENSORBOARD, SPOOL, FLOWER_LOG, ROOT_LOG, LOGS, DEPLOYMENT, DEPLOYMENT_FACTS, RUN_ID, LOCK, PROCESSES_LOCK),
+    *(CONFIG, METRICS, LEDGER, REPORT, SAMPLES, CHECKPOINTS, PARTITION, HOLDINGS, CLIENTS, EDGES, AUXILIARY),
+    *(
+        EVALUATION,
+        TENSORBOARD,
+        SPOOL,
+        FLOWER_LOG,
+        ROOT_LOG,
+        LOGS,
+        DEPLOYMENT,
+        DEPLOYMENT_FACTS,
+        RUN_ID,
+        LOCK,
+        PROCESSES_LOCK,
+    ),
 )
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
@@ -75,6 +89,10 @@ class RunFolder:
     def partition(self) -> dict[str, Any]:
         """Read who holds what: the classes' names, and each client's label counts and homes. Empty if not known."""
         return _mapping(self.path / PARTITION)
+
+    def holdings(self) -> dict[str, Any]:
+        """Read what was found of images before the start, by holder: `images`, `classes`, `shape` and `notes`."""
+        return _mapping(self.path / HOLDINGS)
 
     def history(self) -> History:
         """Read all that the ledger and the metrics tell."""

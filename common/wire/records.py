@@ -58,6 +58,25 @@ def text(record: ConfigRecord, key: str) -> str:
     return value
 
 
+def line(record: ConfigRecord, key: str, longest: int) -> str:
+    """Give the text at `key`, which must be one printable line of at most `longest` characters."""
+    return _line(key, text(record, key), longest)
+
+
+def lines(record: ConfigRecord, key: str, most: int, longest: int) -> list[str]:
+    """Give the lines that the JSON list at `key` holds: at most `most`, each as `line` wants it."""
+    found = json_list(record, key)
+    if len(found) > most:
+        raise MessageError(f"'{key}' has {len(found)} lines; {most} are allowed")
+    return [_line(key, one, longest) for one in found]
+
+
+def _line(key: str, value: object, longest: int) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable() or len(value) > longest:
+        raise MessageError(f"'{key}' must be printable lines of at most {longest} characters, not {shortened(value)}")
+    return value
+
+
 def flag(record: ConfigRecord, key: str) -> bool:
     """Give the truth value at `key`."""
     value = record.get(key)

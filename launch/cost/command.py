@@ -26,8 +26,6 @@ def print_cost(config: Config, as_json: bool = False) -> None:
     ------
     SettingError
         If the run could not start with these settings.
-    RegistrationError
-        If the clients' images do not have the same classes.
     """
     found = estimate(follow_images(config))
     if as_json:

@@ -131,8 +131,6 @@ def estimate(config: Config) -> Estimate:
     SettingError
         If the run could not start: the images cannot be read or split as asked, or the U-Net cannot be
         built or pruned so.
-    RegistrationError
-        If the clients' images do not have the same classes.
     """
     known, rule = registry(config), ASSIGNMENTS.read(config.assignment)
     dense, pruned = _networks(config)

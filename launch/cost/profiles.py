@@ -11,9 +11,9 @@ from fedphd.common.data import check_fits, holder_data, load
 from fedphd.common.data.holders import ROOT
 from fedphd.common.data.images import ImageSet, Indices
 from fedphd.common.data.partitions import partition
-from fedphd.common.errors import RegistrationError
 from fedphd.common.wire.messages import Profile
-from fedphd.server.registry import Registry
+from fedphd.launch.holdings import root_has_none
+from fedphd.server.registry import Registry, over_common_classes
 
 
 def unknown_profiles(config: Config) -> str | None:
@@ -38,24 +38,21 @@ def registry(config: Config) -> Registry:
     ------
     SettingError
         If the images cannot be read, do not fit the U-Net, or cannot be split as asked.
-    RegistrationError
-        If the clients' images do not have the same classes.
     """
     clients = [client_id(index) for index in range(config.topology.clients)]
     profiles = dict(zip(clients, _profiles(config, clients), strict=True))
-    if len({tuple(profile.classes) for profile in profiles.values()}) > 1:
-        raise RegistrationError("the clients do not have the same classes")
     nodes = {edge: node for node, edge in enumerate(edge_ids(config.topology), start=1)}
-    return Registry(nodes, profiles, homes(config.topology))
+    return Registry(nodes, over_common_classes(profiles), homes(config.topology))
 
 
 def _profiles(config: Config, clients: list[str]) -> list[Profile]:
     if not config.partition.splits and not elsewhere(config):
         return [_profile(client, _images(config, client)) for client in clients]
+    if elsewhere(config):
+        names = _classes_elsewhere(config)
+        return [_told(client, names, [1.0] * len(names)) for client in clients]
     images = _images(config, ROOT)
     classes = len(images.class_names)
-    if elsewhere(config):
-        return [_told(client, images.class_names, [1.0] * classes) for client in clients]
     parts = partition(images.labels, classes, config.partition, len(clients), config.seed)
     return [_profile(client, images, part) for client, part in zip(clients, parts, strict=True)]
 
@@ -63,6 +60,13 @@ def _profiles(config: Config, clients: list[str]) -> list[Profile]:
 def elsewhere(config: Config) -> bool:
     """Whether the clients' images are on their own machines."""
     return not config.partition.splits and config.runtime.elsewhere
+
+
+def _classes_elsewhere(config: Config) -> Sequence[str]:
+    """Give the classes that the user lists, or those of the root's own images; one, if it has none."""
+    if config.data.fixed_classes is not None:
+        return config.data.fixed_classes
+    return ("image",) if root_has_none(config) else _images(config, ROOT).class_names
 
 
 def _images(config: Config, holder: str) -> ImageSet:

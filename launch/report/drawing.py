@@ -21,6 +21,7 @@ _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--rule)", CAR
 SERIES = ("#3b82f6", "#e0730d", "#0f9d8a", "#8b6cf0", "#d6409f", "#b38600", "#e5484d", "#7a8699")
 
 _STYLE = {
+    "text.parse_math": False,  # names of classes may hold dollars
     "svg.fonttype": "none",  # text stays text: it can be selected and takes the page's font
     "svg.hashsalt": "fedphd",  # the same figure gives the same text
     "font.size": 9,

@@ -113,7 +113,7 @@ def sections(run: RecordedRun) -> list[Section]:
             "Clients and their data",
             "The clients have not registered so far.",
             _present(partition),
-            _present(tables.client_table(run)),
+            _present(tables.client_table(run), tables.holdings_table(run)),
         ),
         Section(
             "edges", "Edges", "No root round has been planned so far.", _present(assignment, *curves.edge_plots(run))

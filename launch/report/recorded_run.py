@@ -32,6 +32,8 @@ class RecordedRun:
         The edges that each client can reach.
     history : History
         What the ledger and the metrics tell, without what a resume took back.
+    holdings : dict[str, dict]
+        What was found of images before the start, by holder: `images`, `classes`, `shape` and `notes`.
     grids : dict[int, bytes]
         Sample grids as PNG files by root round, in their order.
     """
@@ -41,6 +43,7 @@ class RecordedRun:
     counts: dict[str, NDArray[np.float64]]
     homes: dict[str, list[str]]
     history: History
+    holdings: dict[str, dict[str, Any]]
     grids: dict[int, bytes]
 
     @classmethod
@@ -51,7 +54,15 @@ class RecordedRun:
             names, counts, homes = _partition(folder.partition())
         except (AttributeError, KeyError, TypeError, ValueError):  # damaged: told as what is missing
             names, counts, homes = [], {}, {}
-        return cls(folder.settings(), names, counts, homes, folder.history(), folder.grids())
+        return cls(
+            config=folder.settings(),
+            class_names=names,
+            counts=counts,
+            homes=homes,
+            history=folder.history(),
+            holdings=folder.holdings(),
+            grids=folder.grids(),
+        )
 
     def setting(self, key: str, default: object = "unknown") -> Any:
         """Look up a setting by its dotted name."""

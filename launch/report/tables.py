@@ -209,6 +209,34 @@ def client_table(run: RecordedRun) -> Table | None:
     return Table("The clients", head, rows, note, words=2) if rows else None
 
 
+def holdings_table(run: RecordedRun) -> Table | None:
+    """List what was found of images before the start, with what was left out or changed."""
+    rows = [
+        [
+            holder,
+            "; ".join(one_line(note) for note in found["notes"]) or "as they are",
+            f"{found['images']:,}",
+            str(found["classes"]),
+            " x ".join(map(str, found["shape"])),
+        ]
+        for holder, found in run.holdings.items()
+    ]
+    rows += [
+        [client, "; ".join(map(one_line, notes)), *_told(run, client), "n/a"]
+        for client, notes in run.history.notes.items()
+        if client not in run.holdings
+    ]
+    head = ["whose", "what was left out or changed", "images", "classes", "channels x height x width"]
+    note = "As they were found on the machine where the run was started; others as their clients told."
+    return Table("Images", head, rows, note, words=2, wide=True) if rows else None
+
+
+def _told(run: RecordedRun, client: str) -> list[str]:
+    """Count a client's images and classes as it registered them."""
+    counts = run.counts.get(client, np.zeros(0))
+    return [f"{float(counts.sum()):,.0f}", str(int((counts >= 0.5).sum()))]
+
+
 def incident_table(run: RecordedRun) -> Table | None:
     """List updates refused or lost, failures and resumes, the newest last."""
     rows = []

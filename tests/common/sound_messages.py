@@ -1,7 +1,7 @@
 """One sound message of each kind, in full, and how to read, compare and spoil them."""
 
 from copy import deepcopy
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from fedphd.common.wire.messages import (
     Roster,
     RoundOrder,
     TrainOrder,
+    Unable,
 )
 from fedphd.common.wire.parts import BOTTLENECK, DECODER, PARTS, restrict
 from fedphd.common.wire.records import MessageError
@@ -47,13 +48,15 @@ def change(numbers: PackedModel) -> CodedModel:
 SOME = MODEL.select(EXPECTED)
 WHOLE = Download(exact(MODEL), MODEL.structure, PARTS, SHARED)
 PARTIAL = Download(change(SOME), MODEL.structure, SHARED, SHARED, base=4)
-PROFILE = profile(0, [3.0, 7.0])
+PROFILE = replace(profile(0, [3.0, 7.0]), notes=["12 hidden files left out", "images of 12 bits"])
+UNABLE = Unable("client-2", "data.path=DATA-PATH/a/7.png: cannot be read")
 EVENTS = [Lost(time=1.5, round=3, peer="client-0", reason="why")]
 ROUNDS = [EdgeRound(["client-0"], 10, 0.5, 1.5, Traffic(1, 4, 16), Traffic(1, 3, 12)), EdgeRound([], 0, None, 0.0)]
 ASSIGNMENT = [["client-0", "client-1"], []]
 SOUND = {
     "profile": PROFILE,
-    "roster": Roster("edge-0", [PROFILE, profile(1, [1.5, 0.0])], EVENTS),
+    "unable": UNABLE,
+    "roster": Roster("edge-0", [PROFILE, profile(1, [1.5, 0.0])], EVENTS, [UNABLE]),
     "round order": RoundOrder(
         WHOLE, 3, 4, ASSIGNMENT, True, NO_PRUNING, exact(SOME), [["client-1"], ["client-0"]], {"client-0": 3}
     ),

@@ -16,7 +16,7 @@ OUTLETS = {
     *("resources.client_cpus", "resources.client_memory", "tracking.kind"),
 }
 PLACES = {
-    *("data.root", "data.download"),
+    *("data.root", "data.download", "data.cache"),
     *("runtime._target_", "runtime.superlink", "runtime.root_certificates", "runtime.insecure"),
     *("runtime.parallel_clients", "runtime.gpus_per_client", "evaluation.batch_size", "evaluation.grid_images"),
     "evaluation.cache",
@@ -42,7 +42,9 @@ MEASURE = {
 IMAGES = {  # trained on, and measured with
     *("data.kind", "data.path", "data.size", "data.limit", "data.holdout", "data.crop", "data.labels"),
     *("data.name", "data.subset", "data.revision", "data.train_split", "data.holdout_split"),
-    *("data.image", "data.label", "data.channels"),
+    *("data.image", "data.label", "data.channels", "data.depth", "data.background"),
+    *("data.window", "data.slices", "data.plane"),
+    *("data.classes", "data.images"),
 }
 # A setting of no list above: another value makes another model.
 OTHERS = {

@@ -9,10 +9,23 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from helpers import profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sound_messages import ENTRIES, EVENTS, PROFILE, ROUNDS, SOUND, facts, read, refused, same, with_entry, written
+from sound_messages import (
+    ENTRIES,
+    EVENTS,
+    PROFILE,
+    ROUNDS,
+    SOUND,
+    UNABLE,
+    facts,
+    read,
+    refused,
+    same,
+    with_entry,
+    written,
+)
 
 from fedphd.common.run.events import Event
-from fedphd.common.wire.messages import EdgeUpdate, Gathered, content_bytes
+from fedphd.common.wire.messages import EdgeUpdate, Gathered, Profile, as_line, as_notes, content_bytes
 from fedphd.common.wire.records import MessageError
 from fedphd.common.wire.traffic import NO_TRAFFIC
 
@@ -35,7 +48,7 @@ def test_round_trip_through_flowers_encoding(kind: str) -> None:
 @pytest.mark.parametrize("kind", SOUND)
 def test_what_need_not_be_there(kind: str) -> None:
     """Control variates, final rounds, events, and who gave something, where there are none."""
-    empty = {"control": None, "events": [], "profiles": [], "rounds": []}
+    empty = {"control": None, "events": [], "profiles": [], "rounds": [], "notes": [], "unable": []}
     if kind == "round order":
         empty |= {"final": None, "counted": {}}
     if kind == "gathered":
@@ -175,9 +188,16 @@ def test_traffic_is_checked(key: str, value: object) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(["client", "samples", "classes", "counts", "more"]), JSON)
+@given(st.sampled_from(["client", "samples", "classes", "counts", "notes", "more"]), JSON)
 def test_rosters_are_checked(key: str, value: object) -> None:
-    check_harmless("roster", with_entry("roster", "roster", "profiles", json.dumps([asdict(PROFILE) | {key: value}])))
+    entries = json.dumps([PROFILE.entries() | {key: value}])
+    check_harmless("roster", with_entry("roster", "roster", "profiles", entries))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(["client", "reason", "more"]), JSON)
+def test_those_who_cannot_take_part_are_checked(key: str, value: object) -> None:
+    check_harmless("roster", with_entry("roster", "roster", "unable", json.dumps([asdict(UNABLE) | {key: value}])))
 
 
 @settings(max_examples=200, deadline=None)
@@ -197,6 +217,34 @@ def test_label_counts_fit_the_classes() -> None:
         message = replace(PROFILE, counts=counts)
         assert "label counts" in refused("profile", message.write())
     assert read("profile", profile(3, [0.0]).write()).counts == [0.0]
+
+
+def test_names_of_classes_are_bounded() -> None:
+    for classes in ([str(number) for number in range(10_001)], ["x" * 256]):
+        assert "has more than 10000 classes, or" in refused("profile", many(classes).write())
+    assert read("profile", many(["x" * 255]).write()).classes == ["x" * 255]
+
+
+def many(classes: list[str]) -> Profile:
+    return Profile("client-0", len(classes), classes, [1.0] * len(classes))
+
+
+@pytest.mark.parametrize("line", ["", "two\nlines", "\x1b[31mred", "x" * 501, 7])
+def test_lines_that_are_shown_to_the_user_are_printable_and_short(line: object) -> None:
+    assert "'notes' must be printable lines" in refused(
+        "profile", with_entry("profile", "profile", "notes", json.dumps([line]))
+    )
+    if isinstance(line, str):
+        assert "'reason' must be" in refused("unable", with_entry("unable", "unable", "reason", line))
+
+
+def test_what_is_told_is_made_to_fit() -> None:
+    assert as_line("two\nlines of \x1b[31mred") == "two lines of [31mred"
+    assert len(as_line("x" * 900)) == 500
+    notes = as_notes([f"note {number}" for number in range(30)] + ["\n"])
+    assert (len(notes), notes[-1]) == (20, "11 more notes in the log of the client")
+    assert read("profile", replace(PROFILE, notes=notes).write()).notes == notes
+    assert "has 21 lines" in refused("profile", replace(PROFILE, notes=["x"] * 21).write())
 
 
 # --- reasons ----------------------------------------------------------------------------------------

@@ -133,7 +133,9 @@ def test_pathological_with_more_classes_per_client():
 
 @pytest.mark.parametrize(("clients", "classes", "held", "step"), [(12, 10, 2, 5), (5, 4, 2, 2), (7, 10, 3, 10)])
 def test_pathological_refuses_clients_that_would_hold_fewer_classes(clients, classes, held, step):
-    with pytest.raises(SettingError, match=rf"^topology.clients={clients}: .* use a multiple of {step}$"):
+    with pytest.raises(
+        SettingError, match=rf"^topology.clients={clients}: .* use a multiple of {step}, or partition=iid or dirichlet$"
+    ):
         partition(blocks(*[100] * classes), classes, pathological(held), clients, 0)
 
 

@@ -149,3 +149,14 @@ def test_without_keys_the_first_node_that_claims_a_name_keeps_it(
     roll.run(ScriptedGrid(clock, {7: there("a", 3.0), 8: there("a", 2.0), 9: there("b", 4.0)}), 60.0)
     assert roll.nodes == {"a": 8, "b": 9}
     assert "node 7 is left out: it says that it is a, as node 8 does" in caplog.text
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_answer_can_end_it(clock: Clock, at_once: bool) -> None:
+    """Those who were asked together are heard, unless it is to end at once; nobody else is waited for."""
+    grid = ScriptedGrid(clock, {7: there("a"), 8: Node([(30.0, says("b"))]), 9: Node([(99.0, says("c"))])})
+    roll = call("a", "b", "d", query_timeout=40.0)
+    roll.ends, roll.at_once = lambda fact: fact == "fact", at_once
+    roll.run(grid, 600.0)
+    assert set(roll.nodes) == ({"a"} if at_once else {"a", "b"})
+    assert clock.seconds == pytest.approx(1.0 if at_once else 40.0, abs=1.0)

@@ -8,9 +8,10 @@ from flwr.app import RecordDict
 from helpers import Crowd, SlowGrid, download, events, packed
 from small_edge import START, aggregator, files, model_of, order, two, update_of
 
+from fedphd.common.errors import RegistrationError
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.run.ledger import Ledger
-from fedphd.common.wire.messages import ClientUpdate, Profile, Roster, TrainOrder, content_bytes
+from fedphd.common.wire.messages import ClientUpdate, Profile, Roster, TrainOrder, Unable, content_bytes
 from fedphd.common.wire.parts import PARTS
 from fedphd.common.wire.records import MessageError
 from fedphd.common.wire.traffic import Traffic
@@ -118,6 +119,18 @@ def test_the_roster(ledger: Ledger) -> None:
         ("client-1", 30, [0.0, 30.0]),
     ]
     assert events(ledger, "register")[0]["clients"] == ["client-0", "client-1"]
+
+
+def test_the_roster_says_who_cannot_take_part(ledger: Ledger) -> None:
+    crowd = two()
+    crowd.unable = {1: "data.path=DATA-PATH: no such file or folder"}
+    edge = aggregator(ledger, 2)
+    roster = Roster.read(edge.register(crowd.grid()))
+    assert [one.client for one in roster.profiles] == ["client-0"]
+    assert roster.unable == [Unable("client-1", "data.path=DATA-PATH: no such file or folder")]
+    assert events(ledger, "register") == []
+    with pytest.raises(RegistrationError, match=r"^client-1 cannot take part: data.path=DATA-PATH: no such"):
+        edge.run_round(crowd.grid(), order([0]))
 
 
 def test_clients_register_once(ledger: Ledger) -> None:

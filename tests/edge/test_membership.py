@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import fedphd.common.flower.roll_call
 from fedphd.common.config import TopologyConfig
 from fedphd.common.errors import RegistrationError
 from fedphd.common.flower.grids import BaseGrid
-from fedphd.common.wire.messages import REGISTER
+from fedphd.common.wire.messages import REGISTER, Unable
 from fedphd.edge.membership import Membership
 from fedphd.launch.runtimes.client_grid import InProcessGrid
 
@@ -55,7 +56,7 @@ def test_everyone_registers() -> None:
     assert members.complete
     assert members.nodes == {"client-0": 1, "client-1": 2, "client-2": 3}
     assert [members.profiles[client].samples for client in members.expected] == [1, 2, 3]
-    assert members.number_of_classes == 2
+    assert members.classes == ["a", "b"]
     np.testing.assert_array_equal(members.distribution("client-2"), [1.0, 0.0])
 
 
@@ -148,7 +149,28 @@ def test_nodes_that_answer_nonsense_are_not() -> None:
         members.register(InProcessGrid(app_that_fails_at_first(1, "nonsense"), 1, {}))
 
 
-def test_classes_must_be_the_same() -> None:
+def test_classes_agree_by_name() -> None:
+    crowd = Crowd([[1.0, 3.0], [2.0, 0.0, 2.0]], [0.0, 0.0])
+    crowd.classes = {0: ["10", "cat"], 1: ["9", "cat", "10"]}
     members = Membership("edge-0", topology(2))
-    with pytest.raises(RegistrationError, match="edge-0: its clients do not have the same classes"):
-        members.register(Crowd([[1.0, 2.0], [1.0, 2.0, 3.0]], [0.0, 0.0]).grid())
+    members.register(crowd.grid())
+    assert members.classes == ["9", "10", "cat"]
+    np.testing.assert_array_equal(members.distribution("client-0"), [0.0, 0.25, 0.75])
+    np.testing.assert_array_equal(members.distribution("client-1"), [0.5, 0.5, 0.0])
+    assert members.profiles["client-0"].classes == ["10", "cat"]  # as it told its other edges
+
+
+def test_a_client_that_cannot_take_part_is_not_waited_for(tmp_path: Path) -> None:
+    """... nor are those who have not come yet; when it is asked again, it may have mended its images."""
+    crowd = Crowd([[1.0, 2.0], [3.0, 4.0]], [0.0, 0.0])
+    crowd.unable = {1: "data.path=DATA-PATH/a.png: cannot be read"}
+    members = Membership("edge-0", topology(3), tmp_path / "members.json")
+    members.register(crowd.grid())
+    assert members.unable == [Unable("client-1", "data.path=DATA-PATH/a.png: cannot be read")]
+    assert not members.complete
+    assert not (tmp_path / "members.json").exists()
+    crowd.unable, crowd.counts, crowd.adds = {}, [*crowd.counts, [5.0, 6.0]], [0.0] * 3
+    members.register(crowd.grid())
+    assert members.complete
+    assert members.unable == []
+    assert Membership("edge-0", topology(3), tmp_path / "members.json").profiles == members.profiles

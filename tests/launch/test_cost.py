@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from fedphd.common.config import Config, compose
-from fedphd.common.errors import RegistrationError, SettingError
+from fedphd.common.errors import SettingError
 from fedphd.common.network.structure import Structure
 from fedphd.common.run.json_lines import read_lines
 from fedphd.common.wire.codec import CODECS
 from fedphd.common.wire.traffic import LANES, NO_TRAFFIC, Traffic, total
-from fedphd.launch.commands import COMMANDS
 from fedphd.launch.compare.standing import standings
 from fedphd.launch.cost.estimate import Estimate, estimate
 from fedphd.launch.cost.notes import notes
@@ -345,41 +344,10 @@ def test_clients_with_images_of_their_own(tmp_path: Path) -> None:
     assert notes(estimate(away))[0].startswith("not exact")
 
 
-def test_clients_with_other_classes_are_refused_as_the_run_would(tmp_path: Path) -> None:
-    overrides = own_images(tmp_path)
+def test_clients_with_other_classes_are_counted_over_all_classes(tmp_path: Path) -> None:
+    overrides = own_images(tmp_path, "evaluation=grid")
     images(tmp_path / "client-1.npz", 14, side=8, classes=4)
-    with pytest.raises(RegistrationError, match="do not have the same classes"):
-        estimate(compose(overrides))
-
-
-def test_the_command_prints_tables_and_json(capsys: pytest.CaptureFixture[str]) -> None:
-    overrides = [*TINY, "method=fedphd", "pruning.sparse_rounds=1", "exchange=udec"]
-    found = estimate(compose(overrides))
-    COMMANDS["cost"]([*overrides, "--json"])
-    printed = json.loads(capsys.readouterr().out)
-    assert printed["exact"] and printed["pruned_after"] == 1
-    assert printed["network"] == {**found.dense.parameters, "parameters": 701_345, "macs": found.dense.macs}
-    spent, unsaved = total(found.lanes.values()), total(found.unsaved.values())
-    assert printed["total"]["all"] == asdict(spent) and printed["unsaved"]["all"] == asdict(unsaved)
-    assert printed["total"]["access_up"] == asdict(found.lanes["access_up"])
-    assert printed["saved"]["all"] == pytest.approx(1 - spent.bytes / unsaved.bytes)
-    assert [(one["first"], one["last"]) for one in printed["periods"]] == [(1, 1), (2, 2), (3, 3)]
-    assert printed["costs"] == asdict(found.costs)
-    assert printed["reference"] == {"name": "flat FedAvg, E = 2", **asdict(found.flat_costs)}
-    assert printed["shares"]["client_epochs"] == 1
-    COMMANDS["cost"](overrides)
-    text = capsys.readouterr().out
-    row = next(line for line in text.splitlines() if line.startswith("total"))
-    assert row.split()[1:4] == [f"{count:,}" for count in asdict(spent).values()]
-    assert f"{found.dense.structure.size:,}" in text and "backbone up" in text
-    row = next(line for line in text.splitlines() if line.startswith("client epochs"))
-    assert row.split()[2:] == [f"{found.costs.client_epochs:,}"] * 2 + ["100.0%"]
-    COMMANDS["cost"]([*TINY, "method=fedavg", "topology=flat"])
-    assert "backbone" not in capsys.readouterr().out
-
-
-def test_what_the_run_would_refuse_is_refused() -> None:
-    with pytest.raises(SettingError, match=r"data\.limit"):
-        COMMANDS["cost"](["data.limit=5000"])
-    with pytest.raises(SettingError, match=r"pruning\.ratio"):
-        COMMANDS["cost"](["pruning.ratio=0.99"])
+    known = registry(compose(overrides))
+    assert known.classes == ["0", "1", "2", "3"]
+    assert [known.profiles[client].counts[3] for client in ("client-0", "client-1")] == [0.0, 3.0]
+    assert notes(estimate(compose(overrides))) == []

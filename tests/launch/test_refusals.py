@@ -1,5 +1,6 @@
 """What Hydra refuses, said in one line; and a folder of one's own choices."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,24 @@ def test_a_folder_of_ones_own_adds_choices(tmp_path: Path) -> None:
     (tmp_path / "partition" / "mine.yaml").write_text("kind: dirichlet\nalpha: 0.25\nmin_samples: 3\n")
     config = compose([f"hydra.searchpath=[{tmp_path}]", "partition=mine"])
     assert config.model_dump()["partition"]["alpha"] == 0.25
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tmp/with space & =sign,comma [x]",
+        *("/a/b,c", "/a/b=c", "/a/(b)", "/a/it's", "/a/{b}", "/a/b#c", '/a/b"c', "/a/b'\"c", "/a/,b\\", "/a/ü"),
+    ],
+)
+def test_a_path_with_signs_is_shown_in_the_quotes_that_it_needs(path: str) -> None:
+    data = ["data=folder", "data.size=8"]
+    with pytest.raises(SettingError) as raised:
+        compose([*data, f"data.path={path}"])
+    told, _, quoted = str(raised.value).partition(": has characters that Hydra takes in quotes only: ")
+    assert told == f"data.path={path}"
+    assert str(compose([*data, *shlex.split(quoted)]).model_dump()["data"]["path"]) == path
+
+
+def test_a_list_that_cannot_be_read() -> None:
+    with pytest.raises(SettingError, match=r"^data\.classes=\[Bücher\]: is no list or mapping that Hydra reads; text"):
+        compose(["data=folder", "data.size=8", "data.path=/a", "data.classes=[Bücher]"])

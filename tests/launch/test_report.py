@@ -262,6 +262,20 @@ def test_privacy_noise_leaves_fractions(tmp_path: Path) -> None:
     assert "client-1 edge-0 0 0 n/a" in words
 
 
+@pytest.mark.parametrize("name", [r"$\badcommand$", "$", "a_b^c$x$", "_hidden", "\\", "犬", "<b>&amp;"])
+def test_names_of_classes_are_drawn_as_they_are(tmp_path: Path, name: str) -> None:
+    writer = RunWriter(tmp_path)
+    writer.start()
+    clients = {"client-0": {"counts": [1, 2], "homes": ["edge-0"]}}
+    (tmp_path / "partition.json").write_text(json.dumps({"class_names": [name, "other"], "clients": clients}))
+    shares = {f"class_share/{name}": 0.5, "class_share/other": 0.5}
+    text = writer.metrics.path.read_text()
+    line = json.loads(text.splitlines()[0])
+    writer.metrics.path.write_text(json.dumps({**line, "fd_classifier": 4.0, **shares}) + "\n")
+    page = Page(write_report(tmp_path).read_text())
+    assert page.words.count(name) >= 1
+
+
 def test_many_clients_and_rounds_stay_small(tmp_path: Path) -> None:
     names = [f"client-{index}" for index in range(120)]
     clients = {name: {"counts": [1] * 100, "homes": ["edge-0"]} for name in names}

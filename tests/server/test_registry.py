@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from fedphd.common.flower.private import set_message_id
 from fedphd.common.run.events import Register as Registered
 from fedphd.common.run.json_lines import read_lines
 from fedphd.common.run.ledger import Entry, Ledger, read_entry
-from fedphd.common.wire.messages import Profile, Roster
-from fedphd.server.registry import register
+from fedphd.common.wire.messages import Profile, Roster, Unable
+from fedphd.server.registry import check_compared, register
 
 
 @pytest.fixture(autouse=True)
@@ -103,9 +104,60 @@ def test_a_client_must_tell_all_its_edges_the_same(ledger: Ledger) -> None:
     assert "client-0 told edge-1 something else" in told
 
 
-def test_classes_must_be_the_same_everywhere(ledger: Ledger) -> None:
-    other = Profile("client-2", 4, ["a", "c"], [2.0, 2.0])
-    assert "same classes" in refused(ledger, Roster("edge-0", [A, B]), Roster("edge-1", [other]))
+def test_classes_agree_by_name(ledger: Ledger) -> None:
+    """Each edge tells label shares over the classes of its own clients; the root over those of all."""
+    other = Profile("client-2", 4, ["c", "b"], [1.0, 3.0])
+    registry = register(RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [other, B])), topology(), ledger)
+    assert registry.classes == ["a", "b", "c"]
+    assert [registry.profiles[f"client-{index}"].counts for index in range(3)] == [[3, 1, 0], [0, 5, 0], [0, 3, 1]]
+    assert registry.told_by("edge-0") == ["a", "b"]
+    assert registry.shares("edge-0", [0.25, 0.75]) == [0.25, 0.75, 0.0]
+    assert registry.shares("edge-1", [0.0, 0.5, 0.5]) == [0.0, 0.5, 0.5]
+
+
+def test_weights_by_labels_need_all_classes_at_each_edge(ledger: Ledger) -> None:
+    other = Profile("client-2", 4, ["c", "b"], [1.0, 3.0])
+    registry = register(RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [other, B])), topology(), ledger)
+    check_compared(registry, small_config("weighting=samples").weighting)
+    by_labels = small_config(
+        "weighting=homogeneity", "+weighting.edge.a=1.0", "weighting.edge.kind=homogeneity"
+    ).weighting
+    with pytest.raises(RegistrationError, match=r"^no client of edge-0 has images of class c, .* data.classes$"):
+        check_compared(registry, by_labels)
+
+
+def test_the_users_list_of_classes_is_kept(ledger: Ledger) -> None:
+    grid = RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [C]))
+    assert register(grid, topology(), ledger, ["a", "b"]).classes == ["a", "b"]
+    for classes, told in (
+        (["a", "x"], "names the class 'b', and"),
+        (["a", "b", "c"], "does not name all classes, and"),
+    ):
+        with pytest.raises(RegistrationError, match=rf"^client-0 {told} data.classes is {', '.join(classes)}$"):
+            register(grid, topology(), ledger, classes)
+
+
+def test_notes_of_clients_come_into_the_ledger_once(ledger: Ledger) -> None:
+    noted = replace(B, notes=["3 hidden files left out", "12 bits"])
+    register(RosterGrid(Roster("edge-0", [A, noted]), Roster("edge-1", [noted, C])), topology(), ledger)
+    assert [(one["node"], one["peer"], one["text"]) for one in events(ledger, "note")] == [
+        ("root", "client-1", "3 hidden files left out"),
+        ("root", "client-1", "12 bits"),
+    ]
+
+
+def test_a_client_that_cannot_take_part_ends_it_with_its_line(ledger: Ledger) -> None:
+    """... at once, though another edge is silent."""
+    first = Roster("edge-0", [A], unable=[Unable("client-1", "data.path=DATA-PATH/x.png: cannot be read")])
+    told = refused(ledger, first, None)
+    assert told == "client-1 cannot take part: data.path=DATA-PATH/x.png: cannot be read"
+
+
+def test_of_many_that_cannot_take_part_the_first_are_told(ledger: Ledger) -> None:
+    unable = [Unable(f"client-{index}", f"reason {index}") for index in range(5)]
+    told = refused(ledger, Roster("edge-0", [], unable=unable), Roster("edge-1", [C]))
+    assert told.startswith("client-0 cannot take part: reason 0; client-1 cannot take part: reason 1; client-2 ")
+    assert told.endswith("; nor can client-3, client-4")
 
 
 def test_edges_that_fail_say_why(ledger: Ledger) -> None:

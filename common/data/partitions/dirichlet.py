@@ -37,7 +37,17 @@ class Dirichlet(Partition):
     draw: Draw = "seeded"
 
     def split(self, labels: Indices, num_classes: int, clients: int, rng: Rng) -> list[Indices]:
-        """Draw the counts, again until each client has `min_samples` images, then the images."""
+        """Draw the counts, again until each client has `min_samples` images, then the images.
+
+        Raises
+        ------
+        SettingError
+            If there is but one class.
+        """
+        if num_classes == 1:
+            raise SettingError(
+                "partition", self.kind, "spreads classes, and the images are of one; use iid or quantity"
+            )
         if self.draw == "published":
             return label_skew(labels, num_classes, clients, self.alpha, self.min_samples)
         class_sizes = np.bincount(labels, minlength=num_classes)

@@ -49,17 +49,20 @@ def _few_classes(class_sizes: Counts, held: int, clients: int) -> Counts:
 def _clients_per_class(class_sizes: Counts, held: int, clients: int) -> int:
     classes = len(class_sizes)
     if held > classes:
-        advice = f"the images have {classes} classes; use 1 to {classes}"
+        one = "the images are of one class; use partition=iid or quantity"
+        advice = one if classes == 1 else f"the images have {classes} classes; use 1 to {classes}"
         raise SettingError("partition.classes_per_client", held, advice)
     if clients * held % classes:
+        multiple = classes // gcd(classes, held)
         advice = (
-            f"cannot hold exactly {held} of {classes} classes each; use a multiple of {classes // gcd(classes, held)}"
+            f"cannot hold exactly {held} of {classes} classes each; use a multiple of {multiple}, "
+            "or partition=iid or dirichlet"
         )
         raise SettingError("topology.clients", clients, advice)
     per_class, scarce = clients * held // classes, int(np.argmin(class_sizes))
     if class_sizes[scarce] < per_class:
         advice = f"class {scarce} has {class_sizes[scarce]} images for {per_class} clients"
-        raise SettingError("topology.clients", clients, f"{advice}; use fewer or another partition")
+        raise SettingError("topology.clients", clients, f"{advice}; use fewer, or partition=iid or dirichlet")
     return per_class
 
 

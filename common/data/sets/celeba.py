@@ -1,12 +1,14 @@
 """CelebA with the classes of FedPhD and of FedDiffuse."""
 
 import logging
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
+from fedphd.common.data.cache import CachedSet
 from fedphd.common.data.data_set import DATA_SETS, WhichImages
 from fedphd.common.data.decoded import FileImages
 from fedphd.common.data.images import Indices, Split
@@ -35,7 +37,7 @@ Table = NDArray[np.str_]
 
 
 @DATA_SETS.register("celeba")
-class CelebA(TorchvisionSet):
+class CelebA(CachedSet, TorchvisionSet):
     """CelebA's aligned faces: the official training split, and the official test split held out.
 
     Attributes
@@ -52,6 +54,11 @@ class CelebA(TorchvisionSet):
     size: WhichImages[PositiveInt] = 64
     crop: WhichImages[Annotated[int, Field(ge=1, le=178)] | None] = None
     labels: WhichImages[Literal["male_young", "male_young_hair"]] = "male_young"
+
+    @property
+    def source(self) -> Path:
+        """The folder that torchvision keeps them in."""
+        return self.root / FOLDER
 
     def read(self, split: Split, seed: int) -> FileImages:  # noqa: ARG002
         """List the images of a split; the lists and the unzipped images are enough, whatever else torchvision wants.

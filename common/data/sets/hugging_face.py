@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, Field, PositiveInt
 
+from fedphd.common.data.cache import CachedSet
 from fedphd.common.data.data_set import DATA_SETS, WhichImages, check_exists, given
 from fedphd.common.data.held_out import HeldOutShare
 from fedphd.common.data.images import Split
@@ -25,7 +26,7 @@ def _absolute(name: str) -> str:
 
 
 @DATA_SETS.register("hugging_face")
-class HuggingFace(HeldOutShare):
+class HuggingFace(CachedSet, HeldOutShare):
     """Images that the library `datasets` reads.
 
     Attributes
@@ -61,7 +62,12 @@ class HuggingFace(HeldOutShare):
     channels: WhichImages[Literal[1, 3]] = 3
     size: WhichImages[PositiveInt] = 64
 
-    def check(self, config: Config) -> None:  # noqa: ARG002
+    @property
+    def source(self) -> Path | None:
+        """The folder, if it is one."""
+        return Path(self.name) if self._is_folder else None
+
+    def check(self, config: Config) -> None:
         """Check that the splits differ, that one thing says what is held out, and that a folder has no revision.
 
         Raises
@@ -69,6 +75,7 @@ class HuggingFace(HeldOutShare):
         SettingError
             If not.
         """
+        super().check(config)
         if self.holdout_split == self.train_split:
             advice = "is what is trained on; give another split, or null to hold out a share"
             raise SettingError("data.holdout_split", self.holdout_split, advice)

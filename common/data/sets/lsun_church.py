@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import PositiveInt
 
+from fedphd.common.data.cache import CachedSet
 from fedphd.common.data.data_set import DATA_SETS, WhichImages
-from fedphd.common.data.decoded import DecodedImages, FileImages
+from fedphd.common.data.decoded import DecodedImages, FileImages, file_stamp
 from fedphd.common.data.images import Split
+from fedphd.common.data.listing import Walk
 from fedphd.common.data.root_set import RootSet
 from fedphd.common.errors import SettingError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+DATA = "data.mdb"  # LMDB's own name of the file in its folder
 PARTS = {"train": "church_outdoor_train", "holdout": "church_outdoor_val"}
 
 
 @DATA_SETS.register("lsun_church")
-class LSUNChurch(RootSet):
+class LSUNChurch(CachedSet, RootSet):
     """LSUN's church_outdoor, of one class: `train` to train, `val` held out.
 
     They are read from LSUN's own databases (``church_outdoor_train_lmdb``), or from folders of the images in them
@@ -38,6 +41,11 @@ class LSUNChurch(RootSet):
 
     size: WhichImages[PositiveInt] = 256
 
+    @property
+    def source(self) -> Path:
+        """The folder that holds the database, or the images."""
+        return self.root
+
     def read(self, split: Split, seed: int) -> DecodedImages:  # noqa: ARG002
         """List the images of a split.
 
@@ -47,13 +55,14 @@ class LSUNChurch(RootSet):
             If `root` holds neither their database nor their folder, or what reads the database is not installed.
         """
         database, folder = self.root / f"{PARTS[split]}_lmdb", self.root / PARTS[split]
-        sources = np.asarray(_keys(database) if database.is_dir() else _files(folder))
+        found, notes = (_keys(database), ()) if database.is_dir() else _files(folder)
+        sources = np.asarray(found)
         if len(sources) == 0:
             raise SettingError("data.root", self.root, f"must hold {database.name}, or {folder.name} with images in it")
         labels, names, shape = np.zeros(len(sources), np.int64), ("church",), (3, self.size, self.size)
         if database.is_dir():
             return DatabaseImages(labels, names, shape, sources, "data.root", database)
-        return FileImages(labels, names, shape, sources, "data.root")
+        return FileImages(labels, names, shape, sources, "data.root", notes=notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +77,10 @@ class DatabaseImages(DecodedImages):
 
         with _environment(self.database).begin() as transaction:
             return Image.open(BytesIO(transaction.get(bytes(source)) or b""))
+
+    def stamp(self, source: Any) -> str:
+        """Give the database's stamp with a key."""
+        return f"{file_stamp(self.database / DATA)}|{bytes(source).hex()}"
 
     def named(self, source: Any) -> object:
         """Name a key of the database."""
@@ -93,7 +106,9 @@ def _keys(database: Path) -> list[bytes]:
         return list(transaction.cursor().iternext(keys=True, values=False))
 
 
-def _files(folder: Path) -> list[str]:
-    from torchvision.datasets.folder import IMG_EXTENSIONS  # noqa: PLC0415  (imports torch)
-
-    return sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
+def _files(folder: Path) -> tuple[list[str], tuple[str, ...]]:
+    """List the images in a folder and below, by their paths, and say what was left out."""
+    if not folder.is_dir():
+        return [], ()
+    walk = Walk(folder)
+    return sorted(walk.below(walk.top)), tuple(walk.left_out.notes())

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from fedphd.common.run.events.correction import Correct, Draw, Pretrain
 from fedphd.common.run.events.event import Event
-from fedphd.common.run.events.hop import Accept, Lost, Refuse, Register, Resend, Send
+from fedphd.common.run.events.hop import Accept, Lost, Note, Refuse, Register, Resend, Send
 from fedphd.common.run.events.life import Checkpoint, Evaluate, Fail, Finish, Resume, Reuse, Start
 from fedphd.common.run.events.rounds import Aggregate, Commit, Plan, Prune, Restart
 
 LIFE = (Start, Resume, Reuse, Evaluate, Checkpoint, Finish, Fail)
-HOP = (Register, Send, Resend, Accept, Refuse, Lost)
+HOP = (Register, Note, Send, Resend, Accept, Refuse, Lost)
 ROUNDS = (Plan, Aggregate, Restart, Commit, Prune)
 CORRECTION = (Pretrain, Draw, Correct)
 
@@ -31,6 +31,7 @@ __all__ = [
     "Fail",
     "Finish",
     "Lost",
+    "Note",
     "Plan",
     "Pretrain",
     "Prune",

@@ -32,6 +32,15 @@ class Register(Event):
     clients: list[str] = Field(description="The clients")
 
 
+class Note(Event):
+    """A client told, when it registered, what was left out or changed when its images were read."""
+
+    name: ClassVar[str] = "note"
+
+    peer: str = Field(description="The client")
+    text: str = Field(description="What it told, in one line")
+
+
 class _OfPeer(Event):
     """Of a message to or from a peer, in a round or for an errand."""
 

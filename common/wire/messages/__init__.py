@@ -7,8 +7,9 @@ reason that the ledger shows. The numbers of a model are checked when they are d
 ================  =================  ==========================================================
 message           from -> to         content
 ================  =================  ==========================================================
-`Profile`         client -> edge     id, images, label counts (the answer to ``query.register``)
-`Roster`          edge -> root       edge id and its clients' profiles (answer to the same query)
+`Profile`         client -> edge     id, images, classes, label counts, notes (the answer to ``query.register``)
+`Unable`          client -> edge     id, and why it cannot take part (the other answer to the same query)
+`Roster`          edge -> root       edge id, its clients' profiles, who cannot take part (answer to the same query)
 `RoundOrder`      root -> edge       global model, who trains in which edge round, phase
 `TrainOrder`      edge -> client     edge model, rounds, phase, which parts to report
 `ClientUpdate`    client -> edge     trained parts, images, loss, seconds
@@ -25,7 +26,7 @@ from fedphd.common.wire.messages.errands import ClientErrand, Errand, Fetch, Gat
 from fedphd.common.wire.messages.models import content_bytes
 from fedphd.common.wire.messages.names import DRAW, END, FETCH, LOCAL, REGISTER, TASKS, TRAIN
 from fedphd.common.wire.messages.orders import RoundOrder, TrainOrder
-from fedphd.common.wire.messages.registration import Profile, Roster
+from fedphd.common.wire.messages.registration import Profile, Roster, Unable, as_line, as_notes, read_answer
 from fedphd.common.wire.messages.updates import ClientUpdate, EdgeRound, EdgeUpdate
 
 __all__ = [
@@ -48,5 +49,9 @@ __all__ = [
     "Roster",
     "RoundOrder",
     "TrainOrder",
+    "Unable",
+    "as_line",
+    "as_notes",
     "content_bytes",
+    "read_answer",
 ]
