@@ -107,7 +107,7 @@ def _train(config: Config, run_dir: Path, unused: Sequence[str]) -> None:
     for note in [*unused, *notes]:
         console.print(f"note       {note}", soft_wrap=True, markup=False)
     try:
-        with Display(run_dir, console):
+        with Display(run_dir, console, rounds=config.rounds):
             runtime(config, run_dir)
     finally:
         console.print(f"report     {write_report(run_dir)}", soft_wrap=True)

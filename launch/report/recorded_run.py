@@ -1,5 +1,6 @@
 """A run as its report sees it: all that its folder holds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,13 +53,15 @@ class RecordedRun:
     def read(cls, run_dir: Path) -> "RecordedRun":
         """Read the folder `run_dir`."""
         folder = RunFolder(run_dir)
-        partition = folder.partition()
-        clients = partition.get("clients", {})
+        try:
+            names, counts, homes = _partition(folder.partition())
+        except (AttributeError, KeyError, TypeError, ValueError):  # damaged: told as what is missing
+            names, counts, homes = [], {}, {}
         return cls(
             config=folder.settings(),
-            class_names=[str(name) for name in partition.get("class_names", [])],
-            counts={name: np.asarray(client["counts"], float) for name, client in clients.items()},
-            homes={name: client["homes"] for name, client in clients.items()},
+            class_names=names,
+            counts=counts,
+            homes=homes,
             history=folder.history(),
             holdings=folder.holdings(),
             grids=folder.grids(),
@@ -119,3 +122,15 @@ def natural(name: str) -> tuple[str, int]:
     """Sort key that puts ``edge-10`` behind ``edge-9``."""
     stem, _, number = name.rpartition("-")
     return (stem, int(number)) if number.isdecimal() else (name, 0)
+
+
+def _partition(
+    partition: Mapping[str, Any],
+) -> tuple[list[str], dict[str, NDArray[np.float64]], dict[str, list[str]]]:
+    """Read class names, and each client's label counts and homes."""
+    clients = partition.get("clients", {})
+    return (
+        [str(name) for name in partition.get("class_names", [])],
+        {name: np.asarray(client["counts"], float) for name, client in clients.items()},
+        {name: list(client["homes"]) for name, client in clients.items()},
+    )

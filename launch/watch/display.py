@@ -30,12 +30,14 @@ class Display:
         Where to print; live bars appear only if it is a terminal.
     quiet : bool
         Print refused and lost updates only.
+    rounds : int
+        Root rounds in all, for what is shown before the ledger says so.
     """
 
-    def __init__(self, run_dir: Path, console: Console, quiet: bool = False) -> None:
+    def __init__(self, run_dir: Path, console: Console, quiet: bool = False, rounds: int = 0) -> None:
         self.console = console
         self.quiet = quiet
-        self.state = RunState()
+        self.state = RunState(configured=rounds)
         self._reader = RunFolder(run_dir).reader()
         self._bars = Progress(
             TextColumn("[bold]{task.description}"),

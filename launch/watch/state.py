@@ -79,17 +79,20 @@ class RunState:
         What is done before the first round, while it is done.
     pace : Pace
         How fast the rounds follow each other.
+    configured : int
+        Root rounds in all by the configuration; the ledger says so once training begins.
     """
 
     history: History = field(default_factory=History)
     edges: dict[str, EdgeState] = field(default_factory=dict)
     preparation: Preparation | None = None
     pace: Pace = field(default_factory=Pace)
+    configured: int = 0
 
     @property
     def rounds(self) -> int:
         """Root rounds in all."""
-        return self.history.rounds
+        return self.history.rounds or self.configured
 
     @property
     def round(self) -> int:

@@ -179,6 +179,13 @@ def test_edge_rounds_without_clients_are_over_at_once(plan: list[int], aggregate
     assert EdgeState(plan, [{}] * aggregated).done == done
 
 
+def test_before_the_ledger_says_how_many_rounds_there_are_the_configuration_does() -> None:
+    state = RunState(configured=5)
+    assert state.rounds == 5
+    state.take(Entry("root", "root", Start(run="fedphd", rounds=12, edge_rounds=2, clients=3, edges=2)))
+    assert state.rounds == 12
+
+
 def test_time_left_follows_the_newest_rounds_and_a_pruning(tmp_path: Path) -> None:
     state = RunState()
     state.take(Entry("root", "root", Start(run="fedphd", rounds=12, edge_rounds=2, clients=3, edges=2)))

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 from compared_runs import write_run
+from helpers import small_config
 
 from fedphd.common.config import Config, compose, to_yaml
 from fedphd.common.config.runtime import InProcess, Ray
 from fedphd.common.errors import FedPhDError, SettingError
+from fedphd.common.network.packing import pack
+from fedphd.launch.commands import COMMANDS
 from fedphd.launch.going_on import resumed
+from fedphd.launch.python import load_model, read_run, train
 
 SETTINGS = ["rounds=10", "training.schedule=constant", "evaluation.classifier_epochs=7", "seed=3"]
 
@@ -102,3 +106,17 @@ def test_what_followed_the_images_stays(tmp_path: Path) -> None:
     found = own.model_copy(update={"model": own.model.model_copy(update={"unet": unet})})
     (tmp_path / "config.yaml").write_text(to_yaml(found))
     assert resumed(tmp_path, []).model.unet == unet
+
+
+def test_the_command_trains_on(tmp_path: Path) -> None:
+    tiny = ["data.limit=40", "topology.clients=2", "topology.edges=1", "topology.edge_rounds=1", "sampler.steps=2"]
+    config = small_config(*tiny, "rounds=1", "training.schedule=constant", "ema_decay=0.9", "evaluation.grid_images=1")
+    run = train(config, tmp_path / "run")
+    COMMANDS["resume"]([str(run.path), "rounds=2", "evaluation.grid_images=4"])
+    again = read_run(run.path)
+    assert [line["round"] for line in again.metrics] == [0, 1, 2]
+    assert (again.config.rounds, again.config.evaluation.grid_images) == (2, 4)
+    whole = train(config.model_copy(update={"rounds": 2}), tmp_path / "whole")
+    assert pack(load_model(whole.path).state_dict()).hash == pack(load_model(run.path).state_dict()).hash
+    with pytest.raises(SettingError, match=r"^rounds=2: this run has finished with round 2; for more, give rounds=4"):
+        COMMANDS["resume"]([str(run.path)])

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 from PIL import Image
 from run_writer import RunWriter
 
+from fedphd.common.errors import SettingError
 from fedphd.common.run.events import Correct, Fail, Finish, Lost, Plan, Refuse, Resume
 from fedphd.common.run.ledger import Ledger
+from fedphd.launch.commands import COMMANDS
 from fedphd.launch.report import write_report
 from fedphd.launch.report.recorded_run import RecordedRun
 
@@ -322,3 +325,38 @@ def test_line_that_a_killed_process_left_torn_is_skipped(tmp_path: Path) -> None
     writer.ledger.write(Resume(round=0))
     assert RecordedRun.read(tmp_path).status == "running"
     assert len(RecordedRun.read(tmp_path).history.incidents) == 1
+
+
+# --- the command --------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_the_page_anew_or_elsewhere(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "again.html"
+    COMMANDS["report"]([str(finished), "--output", str(again)])
+    assert capsys.readouterr().out == f"report     {again}\n"
+    COMMANDS["report"]([str(finished)])
+    assert again.read_text() == (finished / "report.html").read_text()
+
+
+def test_a_run_that_goes_on_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = RunWriter(tmp_path)
+    writer.start()
+    writer.round(1)
+    COMMANDS["report"]([str(tmp_path)])
+    assert "running" in (tmp_path / "report.html").read_text() and capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"clients": {"client-0": {}}}', '{"clients": 3}', '{"class_names": 3}'])
+def test_a_damaged_partition_is_told_as_missing(finished: Path, tmp_path: Path, text: str) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "partition.json").write_text(text)
+    COMMANDS["report"]([str(tmp_path / "run")])
+    assert "The clients have not registered so far." in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_folder_without_a_run_has_no_page(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"^RUN=.*: is not a run folder; name one, as in fedphd report runs/FOLDER"):
+        COMMANDS["report"]([str(tmp_path)])
+    assert not list(tmp_path.iterdir())

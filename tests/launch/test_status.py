@@ -19,7 +19,7 @@ from rich.console import Console
 from run_writer import metrics_line
 
 from fedphd.common.config import to_yaml
-from fedphd.common.errors import SettingError
+from fedphd.common.errors import FedPhDError, SettingError
 from fedphd.common.run.events import (
     Accept,
     Commit,
@@ -538,7 +538,7 @@ def test_run_folder_from_the_environment(run: Run, status: Ask, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "RUN_DIR=null: there is no run folder in ./runs"),
+        ([], "there is no run folder in ./runs; name one, or --superlink HOST:PORT"),
         (["nowhere"], "RUN_DIR=nowhere: is not a run folder"),
         (["--superlink", "host", "--insecure"], "--superlink=host: use HOST:PORT"),
         (["--superlink", "https://host:1", "--insecure"], "--superlink=https://host:1: use HOST:PORT"),
@@ -550,7 +550,7 @@ def test_run_folder_from_the_environment(run: Run, status: Ask, monkeypatch: pyt
 )
 def test_bad_settings_are_named(arguments: list[str], message: str) -> None:
     Path("list.json").write_text('["client-0"]')
-    with pytest.raises(SettingError, match=re.escape(message)):
+    with pytest.raises(FedPhDError, match="^" + re.escape(message)):
         COMMANDS["status"](arguments)
 
 

@@ -15,6 +15,7 @@ from fedphd.common.config.runtime import Deployment
 from fedphd.common.errors import SettingError
 from fedphd.common.run.run_folder import CONFIG, DEPLOYMENT_FACTS, LEDGER, RunFolder
 from fedphd.launch.deploy.keys import CA, ROOT
+from fedphd.launch.ending import UsageError
 from fedphd.launch.terminal import open_console
 from fedphd.launch.watch.status.picture import picture
 from fedphd.launch.watch.status.standing import Standing, read_config
@@ -54,15 +55,16 @@ def print_status(given: Namespace) -> None:
 
     Raises
     ------
+    UsageError
+        If it is not known whom to ask.
     SettingError
-        If it is not known whom to ask, or a file that is named cannot be read. A SuperLink that cannot be
-        reached is no error: it is shown.
+        If a file that is named cannot be read, or something else that is given cannot be used. A SuperLink that cannot
+        be reached is no error: it is shown.
     """
     run_dir = _run_dir(given)
     superlinks = _superlinks(given, run_dir)
     if run_dir is None and not superlinks:
-        advice = f"there is no run folder in ./{RUNS}; name one, or --superlink HOST:PORT"
-        raise SettingError("RUN_DIR", None, advice)
+        raise UsageError(f"there is no run folder in ./{RUNS}; name one, or --superlink HOST:PORT")
     answers = ask_all(superlinks)
     status = picture(Standing.read(run_dir) if run_dir else None, superlinks, answers, time.time())
     if given.json:
