@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,9 +17,10 @@ from fedphd.common.network.networks import UNet
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.rebuild import check_structure
 from fedphd.common.network.structure import Structure, StructureError
+from fedphd.server.sinusoids import with_sinusoids
 
 # Options that change neither the weights' shapes nor what the network makes of an image.
-WITHOUT_EFFECT = {"sample_size", "dropout", "num_train_timesteps"}
+WITHOUT_EFFECT = {"sample_size", "dropout"}
 PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}  # in diffusers' words, and in ours
 
 Options = dict[str, Any]
@@ -42,6 +44,7 @@ def fitted(given: Given, config: Config) -> PackedModel:
     """
     model = _plain(config.model)
     settings, dense = _settings(given, model), dense_structure(model)
+    given = replace(given, state=with_sinusoids(given.state, skeleton(model)))
     try:
         weights = given.packed(dense)
     except SettingError as error:

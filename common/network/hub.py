@@ -1,5 +1,6 @@
 """A pretrained model's files in diffusers' layout: in a folder of the user's, or from the Hugging Face hub."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,6 @@ from huggingface_hub.errors import (
 from fedphd.common.errors import SettingError
 
 OPTIONS, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
-
-
-class MissingFileError(SettingError):
-    """The folder or the hub's repository is there, and a file is not in it."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +49,8 @@ class Source:
 
         Raises
         ------
-        MissingFileError
-            If one of the files is not there.
         SettingError
-            If there is no such folder or id, or the hub cannot be reached.
+            If there is no such folder or id, one of the files is not there, or the hub cannot be reached.
         """
         path = Path(self.path).expanduser()
         if not path.is_dir():
@@ -66,8 +61,14 @@ class Source:
         for file in (OPTIONS, WEIGHTS):
             if not (folder / file).is_file():
                 advice = f"there is no {file} in {folder}; give a folder with both {OPTIONS} and {WEIGHTS}"
-                raise MissingFileError(self.key, self.path, f"{advice}{self.elsewhere}")
+                raise self.unusable(f"{advice}{self.elsewhere}")
         return folder
+
+    def fetch(self, *files: str) -> None:
+        """Fetch more files of a hub's id into its cache, as far as they are there and can be reached."""
+        for file in files:
+            with suppress(EntryNotFoundError, HfHubHTTPError, OSError):
+                hf_hub_download(self.path, file)
 
     def unusable(self, advice: str) -> SettingError:
         """Make the error of a model that cannot be used."""
@@ -90,8 +91,7 @@ class Source:
             )
             raise self.unusable(f"{advice} folder") from None
         except EntryNotFoundError:
-            advice = f"has no {file} on the Hugging Face hub{self.elsewhere}"
-            raise MissingFileError(self.key, self.path, advice) from None
+            raise self.unusable(f"has no {file} on the Hugging Face hub{self.elsewhere}") from None
         except (HfHubHTTPError, OSError) as error:
             raise self.unusable(f"cannot be fetched from the Hugging Face hub ({first_line(error)})") from error
         return Path(fetched).parent
