@@ -16,7 +16,7 @@ from fedphd.common.averaging.homogeneity import told_samples
 from fedphd.common.config.topology import homes
 from fedphd.common.network.build import check_frozen
 from fedphd.common.training.compute import pick_device
-from fedphd.common.training.sampling import Sampler
+from fedphd.common.training.sampling import Sampler, all_alike
 from fedphd.common.wire.messages import ClientErrand, Drawing, Profile, TrainOrder
 from fedphd.common.wire.records import MessageError
 
@@ -58,7 +58,7 @@ def draw(message: Message, context: Context) -> Message:
     model, trained = _keeper(place, errand).to_draw_with()
     unet = network(place.config.model, model)
     with place.training():
-        images = sampler.draw(unet, errand.images)
+        images = sampler.draw(unet, errand.images, labels=all_alike(place.config.model, errand.images))
     return Message(Drawing(place.name, images, trained).write(), reply_to=message)
 
 

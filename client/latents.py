@@ -9,9 +9,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fedphd.client.local_data import local_data
+from fedphd.client.local_data import LocalData, local_data
 from fedphd.client.place import Place
 from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.errors import SettingError
 from fedphd.common.keeping.private_files import write_private
 from fedphd.common.network.autoencoder import Autoencoder, autoencoder_of
 
@@ -35,17 +36,18 @@ def training_set(place: Place, device: torch.device) -> TrainingSet:
     -------
     TrainingSet
         On the CPU: pixels, or where the model has an autoencoder their latents, with those of the
-        mirrored images if `training.flip`.
+        mirrored images if `training.flip`. With their labels, if the model has `classes`.
 
     Raises
     ------
     SettingError
         If images or autoencoder cannot be read, or do not fit the model.
     """
-    images = torch.from_numpy(local_data(place.config, place.index).images)
+    data = local_data(place.config, place.index)
+    images, labels = torch.from_numpy(data.images), _labels(place, data)
     autoencoder = autoencoder_of(place.config.model, device)
     if autoencoder is None:
-        return TrainingSet(images)
+        return TrainingSet(images, labels=labels)
     flip = place.config.training.flip
     file = place.latents / f"{_name(images, autoencoder, flip)}.safetensors"
     tensors = _read(file)
@@ -54,7 +56,18 @@ def training_set(place: Place, device: torch.device) -> TrainingSet:
         if flip:
             tensors[MIRRORED] = autoencoder.encode(images.flip(-1))
         write_private(file, save(tensors, {"sha256": _digest(tensors)}))
-    return TrainingSet(tensors[LATENTS], tensors.get(MIRRORED))
+    return TrainingSet(tensors[LATENTS], tensors.get(MIRRORED), labels)
+
+
+def _labels(place: Place, data: LocalData) -> Tensor | None:
+    """Give the images' classes, if the U-Net is told them; refuse those of another numbering than the model's."""
+    if place.config.model.classes is None:
+        return None
+    told, found = place.config.model.number_of_classes, len(data.classes)
+    if told != found:
+        advice = f"the model was made for {told} classes, {place.name} has {found}; all need the same"
+        raise SettingError("model.classes", place.config.model.classes, advice)
+    return torch.from_numpy(data.labels.copy())
 
 
 def _name(images: Tensor, autoencoder: Autoencoder, flip: bool) -> str:

@@ -13,11 +13,12 @@ from fedphd.common.data.partitions import Partition, partition
 
 @dataclass(frozen=True)
 class LocalData:
-    """Images (n, C, H, W) uint8, and how many there are of each class (classes,)."""
+    """Images (n, C, H, W) uint8, their class numbers (n,), and how many there are of each class (classes,)."""
 
     images: NDArray[np.uint8]
     classes: tuple[str, ...]
     counts: NDArray[np.int64]
+    labels: NDArray[np.int64]
 
 
 def local_data(config: Config, index: int) -> LocalData:
@@ -33,4 +34,5 @@ def _read(data: DataSet, scheme: Partition, clients: int, seed: int, index: int)
         own = partition(images.labels, len(classes), scheme, clients, seed)[index]
     else:
         own = np.arange(len(images.labels))
-    return LocalData(images.images(own), classes, np.bincount(images.labels[own], minlength=len(classes)))
+    labels = images.labels[own]
+    return LocalData(images.images(own), classes, np.bincount(labels, minlength=len(classes)), labels)

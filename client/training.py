@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from math import ceil
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fedphd.client.control_variates import ControlVariates
 from fedphd.client.objective import Objective
 from fedphd.client.optimizer_store import OptimizerStore
 from fedphd.common.config import TrainingConfig
-from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.data.training_set import Batch, TrainingSet
 from fedphd.common.training.compute import to_device
 from fedphd.common.training.fit import Descent, TrainingResult, fit
 from fedphd.common.training.session import Session
@@ -54,7 +54,7 @@ def train(
     objective.to(session.device)
     descent = _descent(unet, len(images), session, store, control)
     try:
-        result = fit(unet, _batches(images.to(session.device), config), objective, descent, session)
+        result = fit(unet, _batches(images.to(session.device), config), objective.of_batch, descent, session)
     except FloatingPointError as error:
         advice = f"lower training.lr={config.lr}"
         raise FloatingPointError(f"{error} after edge round {session.edge_round}; {advice}") from error
@@ -83,11 +83,11 @@ def _descent(
     )
 
 
-def _batches(images: TrainingSet, config: TrainingConfig) -> Iterator[Tensor]:
-    """Yield batches x_0 (B, C, H, W): E epochs, each in a new order, the last batch kept."""
+def _batches(images: TrainingSet, config: TrainingConfig) -> Iterator[Batch]:
+    """Yield batches: E epochs, each in a new order, the last batch kept."""
     for _ in range(config.epochs):
         for indices in torch.randperm(len(images), device=images.images.device).split(config.batch_size):
-            yield images.batch(indices, config.flip)
+            yield images.labelled(indices, config.flip, config.label_dropout)
 
 
 def lr_factor(config: TrainingConfig, step: int, steps: int, warmup_start: int = 0) -> float:

@@ -26,6 +26,7 @@ from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.distances import check_each
 from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.wire.parts import PARTS, part_of
+from fedphd.launch.classes import with_classes
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
 from fedphd.server.evaluation.measures import fewest, find_measures
@@ -45,8 +46,8 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
     Returns
     -------
     tuple[Config, list[str]]
-        The configuration as the run's processes need it, with absolute paths and `model.init_hash`, and what the user
-        should know, as `check` says it.
+        The configuration as the run's processes need it, with absolute paths, the number of classes and
+        `model.init_hash`, and what the user should know, as `check` says it.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
         If `check` finds something, the folder holds another run or is in use, or what the root needs for its
         measurements is missing.
     """
-    config, of_given = identified(config)
+    config, of_given = identified(with_classes(config))
     notes = of_given + check(config)
     if config.checkpoint.resume is None:
         refuse_used(run_dir)
@@ -86,6 +87,7 @@ def check(config: Config) -> list[str]:
         the U-Net; if the U-Net cannot be built or pruned so, or has no such parts; if `model.init` cannot be read or
         does not fit it; if the device is not there.
     """
+    config = with_classes(config)
     device = pick_device(config)
     _check_gpus(config.runtime)
     if isinstance(config.runtime, Deployment):
@@ -182,6 +184,11 @@ def _idle_parts(config: Config) -> list[str]:
         notes.append(
             f"correction.images={correction.images} are fewer than topology.clients={clients}: of some clients' local "
             "models no image is drawn"
+        )
+    if config.model.classes is None and config.sampler.guidance != 1:
+        notes.append(
+            f"sampler.guidance={config.sampler.guidance:g} has no effect with model.classes=null: only a model that is "
+            "told classes is guided to one"
         )
     return notes + _idle_assignment(config)
 

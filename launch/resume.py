@@ -8,6 +8,7 @@ import yaml
 from fedphd.common.config import Config, decides, leaves, validate
 from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import one_line
+from fedphd.launch.classes import with_classes
 
 
 def from_resumed(tree: Any) -> Config | None:
@@ -42,7 +43,7 @@ def from_resumed(tree: Any) -> Config | None:
         tree["pruning"]["sparse_rounds"] = getattr(before.pruning, "sparse_rounds", None)
     if tree["model"].get("init") is not None and tree["model"].get("init_hash") is None:
         tree["model"]["init_hash"] = before.model.init_hash  # the start noted it; nobody types it
-    now = validate(tree)
+    now = with_classes(validate(tree))
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for key in sorted(old.keys() | new.keys(), key=lambda key: (not key.endswith(".kind"), key)):  # the choices first
         if old.get(key) != new.get(key) and decides(key, now):

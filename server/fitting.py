@@ -3,7 +3,6 @@
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,12 +11,12 @@ from fedphd.common.config import Config, ModelConfig
 from fedphd.common.config.adapters import NoAdapters
 from fedphd.common.errors import SettingError
 from fedphd.common.network.build import dense_structure, skeleton
-from fedphd.common.network.given import EXPORT, Given
+from fedphd.common.network.exported import FACTS
+from fedphd.common.network.given import Given
 from fedphd.common.network.networks import UNet
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.rebuild import check_structure
 from fedphd.common.network.structure import Structure, StructureError
-from fedphd.server.sinusoids import with_sinusoids
 
 # Options that change neither the weights' shapes nor what the network makes of an image.
 WITHOUT_EFFECT = {"sample_size", "dropout"}
@@ -44,7 +43,6 @@ def fitted(given: Given, config: Config) -> PackedModel:
     """
     model = _plain(config.model)
     settings, dense = _settings(given, model), dense_structure(model)
-    given = replace(given, state=with_sinusoids(given.state, skeleton(model)))
     try:
         weights = given.packed(dense)
     except SettingError as error:
@@ -99,7 +97,7 @@ def _options(given: Given) -> Options:
         return _options_of(skeleton(_plain(model)))
     except (SettingError, ValidationError) as error:
         cause = str(error).split("\n")[0]
-        raise given.unusable(f"its {EXPORT} or config.yaml is not of this version of fedphd ({cause})") from None
+        raise given.unusable(f"its {FACTS} or config.yaml is not of this version of fedphd ({cause})") from None
 
 
 def _options_of(unet: UNet) -> Options:

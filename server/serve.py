@@ -146,4 +146,5 @@ def _auxiliary(config: Config, registry: Registry, run_dir: Path, ledger: Ledger
     if not isinstance(config.correction, FineTuning):
         return None
     samples = {client: profile.samples for client, profile in registry.profiles.items()}
-    return AuxiliarySet(run_dir / AUXILIARY, config, samples, ledger)
+    counts = {client: profile.counts for client, profile in registry.profiles.items()}
+    return AuxiliarySet(run_dir / AUXILIARY, config, samples, counts, ledger)

@@ -12,7 +12,7 @@ from fedphd.common.flower.home import FlowerHome, tool
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("client", "common", "conf", "edge", "launch", "server")
-DATA = (".yaml", ".css", ".html")
+DATA = (".yaml", ".css", ".html", ".md")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import Tensor, nn
 
+from fedphd.common.network.conditioning import apply
 from fedphd.common.training.noise_prediction import Noised
 
 
@@ -43,5 +44,5 @@ class _Reached(Exception):  # noqa: N818
 def frozen_features(unet: nn.Module, noised: Noised) -> Tensor:
     """Compute the features of a model that is not trained, shape (B, C); its decoder does not run."""
     with bottleneck_features(unet, stop=True) as features:
-        unet(noised.x_t, noised.t)
+        apply(unet, noised.x_t, noised.t, noised.labels)
     return features[0]

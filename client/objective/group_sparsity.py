@@ -23,7 +23,12 @@ def group_norm_penalty(unet: nn.Module) -> Tensor:
     """Sum of the Frobenius norms ||W|| of all weight tensors, as FedPhD's authors' code.
 
     "Weight" is by name, so the weights of GroupNorm and Linear layers count too; each tensor's norm
-    is taken over the whole tensor, not per channel.
+    is taken over the whole tensor, not per channel. The embeddings of classes are left out (ours): no pruning ranks
+    by them, and Adam would take a client's steps along the penalty's gradient in the rows of classes that it lacks.
     """
-    weights = [p for name, p in unet.named_parameters() if "weight" in name and p.requires_grad]
+    weights = [
+        p
+        for name, p in unet.named_parameters()
+        if "weight" in name and "class_embedding" not in name and p.requires_grad
+    ]
     return torch.stack([torch.linalg.vector_norm(weight) for weight in weights]).sum()

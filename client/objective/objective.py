@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fedphd.client.objective.features import bottleneck_features
 from fedphd.client.objective.term import Compared, Step, Term
+from fedphd.common.data.training_set import Batch
 from fedphd.common.errors import SettingError
 from fedphd.common.training.compute import to_device
 from fedphd.common.training.diffusion import Diffusion
@@ -63,7 +64,11 @@ class Objective:
         for model in self.compared.models:
             to_device(model, device)
 
-    def __call__(self, unet: nn.Module, x_0: Tensor) -> Tensor:
+    def of_batch(self, unet: nn.Module, batch: Batch) -> Tensor:
+        """Mean objective of a batch, as a call gives it."""
+        return self(unet, batch.x_0, batch.labels)
+
+    def __call__(self, unet: nn.Module, x_0: Tensor, labels: Tensor | None = None) -> Tensor:
         """Mean objective of a batch.
 
         Parameters
@@ -72,13 +77,15 @@ class Objective:
             Called as diffusers' U-Nets are.
         x_0 : Tensor
             Shape (B, C, H, W), values in [-1, 1], or latents.
+        labels : Tensor, optional
+            The images' classes, shape (B,), for a network that takes labels.
 
         Returns
         -------
         Tensor
             A scalar: the mean distance of the prediction from its target, and the terms.
         """
-        noised = add_noise(x_0, self.diffusion)
+        noised = add_noise(x_0, self.diffusion, labels)
         with self._features(unet) as features:
             prediction = predict(unet, noised)
         step = Step(unet, noised, prediction, self.compared, features)

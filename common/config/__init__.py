@@ -27,8 +27,10 @@ from fedphd.common.config.schema import (
 )
 from fedphd.common.config.topology import TopologyConfig
 from fedphd.common.config.training import DiffusionConfig, TrainingConfig
+from fedphd.common.config.types import CLASS_EMBEDS
 
 __all__ = [
+    "CLASS_EMBEDS",
     "EXACT",
     "AccessCodec",
     "AutoencoderConfig",

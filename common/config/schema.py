@@ -26,7 +26,7 @@ from fedphd.common.config.pruning import PRUNINGS, PruningConfig, fill_sparse_ro
 from fedphd.common.config.runtime import RUNTIMES, RuntimeConfig
 from fedphd.common.config.topology import TopologyConfig
 from fedphd.common.config.training import DiffusionConfig, TrainingConfig
-from fedphd.common.config.types import FolderOrId, Ratio
+from fedphd.common.config.types import CLASS_EMBEDS, FolderOrId, Ratio
 from fedphd.common.config.weighting import TiersWeighting
 from fedphd.common.data.data_set import DATA_SETS, DataSet
 from fedphd.common.data.images import Split
@@ -88,6 +88,7 @@ class ModelConfig(Section):
     """
 
     name: str
+    classes: Literal["labels"] | None = None  # what the U-Net is told of each image
     network: str  # a registered name, or the import path package.module:Class
     unet: dict[str, object]
     autoencoder: AutoencoderConfig | None
@@ -106,6 +107,12 @@ class ModelConfig(Section):
         if self.init is None and self.init_hash is not None:
             raise SettingError("model.init_hash", self.init_hash, "is of no weights; give them with model.init")
         self.adapters.check_with(config)
+
+    @property
+    def number_of_classes(self) -> int | None:
+        """Number of classes that the U-Net is told; None where it is told none."""
+        embeds = self.unet.get(CLASS_EMBEDS)
+        return embeds - 1 if self.classes is not None and isinstance(embeds, int) else None
 
 
 # --- evaluation and runtime ------------------------------------------------------------------

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from fedphd.common.choices import Section
+from fedphd.common.config.types import Ratio
 
 
 class TrainingConfig(Section):
@@ -18,6 +19,7 @@ class TrainingConfig(Section):
     schedule: Literal["constant", "linear"]
     clip_norm: PositiveFloat | None
     flip: bool
+    label_dropout: Ratio = 0.1
     keep_optimizer: bool
     precision: Literal["auto", "float32", "bfloat16"]
     compile: bool

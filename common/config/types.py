@@ -14,4 +14,6 @@ def _absolute_folder(text: str) -> str:
     return str(path.absolute()) if path.is_dir() or text.startswith((".", "~")) else text
 
 
+CLASS_EMBEDS = "num_class_embeds"  # a U-Net's option, by diffusers' name: the number of labels that it takes
+
 FolderOrId = Annotated[str, AfterValidator(_absolute_folder)]  # a folder, or an id of the Hugging Face hub

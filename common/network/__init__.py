@@ -1,7 +1,7 @@
 """The networks that predict the noise, and what is done to them.
 
-A new network is a class with a registration like `convnext.ConvNextUNet`, imported below, and a file in `conf/model/`;
-`networks` says what it must fulfil.
+A new network is a class with a registration, and a file in `conf/model/`; `networks` says what it must fulfil, and
+registers ours.
 """
 
 from fedphd.common.network.convnext import ConvNextUNet

@@ -98,7 +98,7 @@ class Autoencoder:
             In [-1, 1], float32, shape (n, C, H, W), on the autoencoder's device.
         """
         network = to_device(self.network, self.device)
-        unscaled = latents.to(self.device, torch.float32) / self.scaling + self._shift
+        unscaled = latents.to(self.device, torch.float32) / self.scaling + self.shift
         return torch.cat([network.decode(z).sample.clamp(-1, 1) for z in unscaled.split(self.config.batch_size)])
 
     def check_fits(self, model: ModelConfig) -> None:
@@ -122,10 +122,11 @@ class Autoencoder:
     def _encode(self, network: Network, pixels: Tensor) -> Tensor:
         encoded = network.encode(pixels.to(self.device).float() / 127.5 - 1)
         z: Tensor = encoded.latents if isinstance(network, VQModel) else encoded.latent_dist.mode()
-        return (z - self._shift) * self.scaling
+        return (z - self.shift) * self.scaling
 
     @property
-    def _shift(self) -> float:
+    def shift(self) -> float:
+        """What is subtracted from latents before they are scaled."""
         return float(self.network.config.get("shift_factor") or 0)
 
     def _latent_shape(self) -> Shape:

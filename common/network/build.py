@@ -5,9 +5,10 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from fedphd.common.config import ModelConfig
+from fedphd.common.config import CLASS_EMBEDS, ModelConfig
 from fedphd.common.errors import SettingError
 from fedphd.common.network.adapted import AdaptedUNet
+from fedphd.common.network.conditioning import apply
 from fedphd.common.network.given import check_hash, read_given
 from fedphd.common.network.networks import KEY, UNet, find_network, image_shape, note_options
 from fedphd.common.network.packing import unpack
@@ -132,7 +133,7 @@ def dry_run(unet: UNet) -> None:
         if isinstance(module, nn.ConvTranspose2d):
             module.register_forward_pre_hook(_check_input)
     with torch.no_grad():
-        sample = unet(torch.empty(1, *shape, device="meta"), torch.zeros(1, device="meta").long()).sample
+        sample = apply(unet, torch.empty(1, *shape, device="meta"), torch.zeros(1, device="meta").long())
     if sample.shape != (1, *shape):
         raise ValueError(f"makes {tuple(sample.shape[1:])} of an image of {shape}")
 
@@ -168,6 +169,26 @@ def _check_options(model: ModelConfig) -> None:
     size = model.unet.get("sample_size")
     if type(size) is not int or size < 1:
         raise SettingError("model.unet", {"sample_size": size}, "must be the side of the square images in pixels")
+    _check_classes(model, known)
+
+
+def _check_classes(model: ModelConfig, known: list[str]) -> None:
+    """Check that a network is told classes if it is to be, and that their number is known."""
+    embeds = model.unet.get(CLASS_EMBEDS)
+    if model.classes is None:
+        if embeds is not None:
+            raise SettingError(
+                "model.unet", {CLASS_EMBEDS: embeds}, "is for model.classes=labels, which sets it; leave it out"
+            )
+        return
+    if known and CLASS_EMBEDS not in known:
+        advice = (
+            f"{model.network} cannot be told classes: it has no option {CLASS_EMBEDS}; use null, or network: unet2d"
+        )
+        raise SettingError("model.classes", model.classes, advice)
+    if type(embeds) is not int or embeds < 2:
+        advice = f"needs model.unet.{CLASS_EMBEDS}, the number of classes and one; a start sets it from the images"
+        raise SettingError("model.classes", model.classes, advice)
 
 
 def _check_weights(model: ModelConfig, unet: UNet) -> None:

@@ -3,6 +3,8 @@
 It is that of Hugging Face's "The Annotated Diffusion Model", as FedDiffuse's authors' code builds
 it. Its top-level modules have the names that they have in diffusers' U-Nets, and its attentions are
 diffusers' own, so that what goes by these (exchange of parts, pruning) works on both networks.
+
+Exports carry a copy of this module, so it imports nothing of ours (`fedphd.launch.export.bundle`).
 """
 
 from collections.abc import Sequence
@@ -16,16 +18,9 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor, nn
 
-from fedphd.common.network.networks import register
-
 Heads = tuple[int, int]  # number of attention heads, channels of each
 
 
-@register(
-    "convnext",
-    needs="dim must be at least 4, sample_size a multiple of 2 ** (levels - 1), and in_channels equal to out_channels",
-    prunable=True,
-)
 class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """A U-Net of ConvNeXt blocks that predicts the noise in an image.
 
@@ -46,6 +41,8 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         Width of each level in units of `dim`. The resolution halves from level to level.
     attention_heads, attention_head_dim : int
         Heads of each attention, and channels of each head.
+    num_class_embeds : int or None
+        Number of labels, whose embeddings are added to the time's, as in diffusers' U-Nets; ours. None: no labels.
 
     Raises
     ------
@@ -63,6 +60,7 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         dim_mults: Sequence[int] = (1, 2, 4),
         attention_heads: int = 4,
         attention_head_dim: int = 32,
+        num_class_embeds: int | None = None,
     ) -> None:
         super().__init__()
         if dim < 4:
@@ -74,6 +72,7 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.conv_in = nn.Conv2d(in_channels, first, 7, padding=3)
         self.time_proj = Timesteps(dim, flip_sin_to_cos=False, downscale_freq_shift=1)
         self.time_embedding = TimestepEmbedding(dim, time, act_fn="gelu")
+        self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, time)
         self.down_blocks = nn.ModuleList()
         for level, (narrow, wide) in enumerate(pairwise([first, *widths]), start=1):
             halve = nn.Conv2d(wide, wide, 4, stride=2, padding=1) if level < len(widths) else nn.Identity()
@@ -85,7 +84,7 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
             self.up_blocks.append(Level(2 * wide, narrow, time, heads, double))
         self.conv_out = nn.Sequential(ConvNextBlock(widths[0], widths[0]), nn.Conv2d(widths[0], out_channels, 1))
 
-    def forward(self, sample: Tensor, timestep: Tensor | float) -> UNet2DOutput:
+    def forward(self, sample: Tensor, timestep: Tensor | float, class_labels: Tensor | None = None) -> UNet2DOutput:
         """Predict the noise.
 
         Parameters
@@ -94,6 +93,8 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
             x_t, shape (B, C, H, W).
         timestep : Tensor or float
             t: one number, or a tensor of shape (), (1,) or (B,).
+        class_labels : Tensor, optional
+            Shape (B,); needed if there are `num_class_embeds`.
 
         Returns
         -------
@@ -103,6 +104,8 @@ class ConvNextUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
         # The sinusoids are computed in float32, whatever the weights are.
         embedding = self.time_embedding(self.time_proj(t).to(self.dtype))
+        if self.class_embedding is not None:
+            embedding = embedding + self.class_embedding(class_labels)
         x, skips = self.conv_in(sample), []
         for block in self.down_blocks:
             features, x = block(x, embedding)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch_pruning as tp
 
+from fedphd.common.network.conditioning import inputs
 from fedphd.common.network.networks import UNet, image_shape
 
 
@@ -26,5 +27,6 @@ def count(unet: UNet, sample_shape: Sequence[int] | None = None) -> tuple[int, i
     weight = next(unet.parameters())
     sample = torch.zeros(1, *(sample_shape or image_shape(unet)), dtype=weight.dtype, device=weight.device)
     with torch.no_grad():
-        macs, parameters = tp.utils.count_ops_and_params(unet, (sample, torch.zeros(1, device=weight.device).long()))
+        example = inputs(unet, sample, torch.zeros(1, device=weight.device).long())
+        macs, parameters = tp.utils.count_ops_and_params(unet, example)
     return int(parameters), int(macs)

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fedphd.common.errors import SettingError
-from fedphd.common.network.hub import OPTIONS, WEIGHTS, Source, first_line
+from fedphd.common.network.exported import FACTS, REST, exported_facts, exported_weights
+from fedphd.common.network.hub import OPTIONS, WEIGHTS, Source, fetch_if_there, first_line
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.structure import Shape, Structure
 
 KEY = "model.init"
-EXPORT = "fedphd.json"  # of an export: the settings that it was trained with
 SCHEDULER = "scheduler_config.json"
 
 Options = Mapping[str, Any]
@@ -86,10 +86,12 @@ def read_given(path: str) -> Given:
     """
     folder = _folder(path)
     try:
-        config, model = _json(folder / OPTIONS) or {}, (_json(folder.parent / EXPORT) or {}).get("model")
+        config, facts = _json(folder / OPTIONS) or {}, exported_facts(folder.parent)
         unet = _unet_options(config) if config.get("_class_name") == UNet2DModel.__name__ else None
-        state = load_file(folder / WEIGHTS) if unet is None or model is not None else _state(folder, unet)
-        return Given(path, state, model, unet, _schedule(folder))
+        if facts is not None:
+            return Given(path, exported_weights(folder.parent), facts["model"], unet, _schedule(folder))
+        state = load_file(folder / WEIGHTS) if unet is None else _state(folder, unet)
+        return Given(path, state, None, unet, _schedule(folder))
     except Exception as error:  # whatever json, safetensors, diffusers and torch raise for files that they cannot use
         raise SettingError(KEY, path, f"cannot be loaded ({first_line(error)}); fetch {folder} again") from error
 
@@ -135,7 +137,8 @@ def _folder(path: str) -> Path:
             folder = within.folder()
         except SettingError:
             raise error from None
-    whole.fetch(EXPORT, SCHEDULER, f"scheduler/{SCHEDULER}")
+    for file in (FACTS, REST, SCHEDULER, f"scheduler/{SCHEDULER}"):  # of an export, or of a pipeline
+        fetch_if_there(path, file)
     return folder
 
 

@@ -64,12 +64,6 @@ class Source:
                 raise self.unusable(f"{advice}{self.elsewhere}")
         return folder
 
-    def fetch(self, *files: str) -> None:
-        """Fetch more files of a hub's id into its cache, as far as they are there and can be reached."""
-        for file in files:
-            with suppress(EntryNotFoundError, HfHubHTTPError, OSError):
-                hf_hub_download(self.path, file)
-
     def unusable(self, advice: str) -> SettingError:
         """Make the error of a model that cannot be used."""
         return SettingError(self.key, self.path, advice)
@@ -101,6 +95,15 @@ class Source:
             return hf_hub_download(self.path, file, subfolder=self.subfolder, local_files_only=True)
         except LocalEntryNotFoundError:
             return hf_hub_download(self.path, file, subfolder=self.subfolder)
+
+
+def fetch_if_there(id: str, file: str) -> None:
+    """Fetch a file that a repository of the hub may have, to the hub's cache, as far as it can be reached."""
+    with suppress(EntryNotFoundError, HfHubHTTPError, OSError):
+        try:
+            hf_hub_download(id, file, local_files_only=True)
+        except LocalEntryNotFoundError:
+            hf_hub_download(id, file)
 
 
 def first_line(error: Exception) -> str:

@@ -19,6 +19,8 @@ More is asked only where a method needs it:
 - **Pruning**: the class says ``prunable = True``. Then torch-pruning can trace it, for which it returns diffusers'
   `UNet2DOutput`; it is made of Conv2d, ConvTranspose2d, Linear and GroupNorm layers and diffusers' `Attention`; its
   grouped convolutions are depthwise; and the last convolution in its `conv_out` makes the prediction.
+- **Classes** (`model.classes`): among its options is `num_class_embeds`, the number of labels, by default none; then
+  it is called as ``network(sample, timestep, class_labels)``, with one label for each image, a tensor of shape (B,).
 - **Good advice**: the class's ``needs`` says what its options must fulfil, for the error where they do not.
 """
 
@@ -33,6 +35,7 @@ from torch import nn
 
 from fedphd.common.choices import import_object, no_such
 from fedphd.common.errors import SettingError
+from fedphd.common.network.convnext import ConvNextUNet
 
 KEY = "model.network"
 
@@ -150,3 +153,8 @@ register(
     "and in_channels equal to out_channels",
     prunable=True,
 )(UNet2DModel)
+register(
+    "convnext",
+    needs="dim must be at least 4, sample_size a multiple of 2 ** (levels - 1), and in_channels equal to out_channels",
+    prunable=True,
+)(ConvNextUNet)

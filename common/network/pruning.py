@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from fedphd.common.errors import SettingError
 from fedphd.common.network import UNet
+from fedphd.common.network.conditioning import inputs
 from fedphd.common.network.networks import check_prunable, image_shape
 from fedphd.common.network.structure import Structure, StructureError
 from fedphd.common.network.widths import refresh_widths
@@ -73,10 +74,10 @@ def prune(unet: UNet, ratio: float) -> tuple[UNet, Pruning]:
     check_prunable(unet)
     if not 0 < ratio < 1:
         raise SettingError("pruning.ratio", ratio, _advice(unet))
-    with working_copy(unet) as (pruned, inputs):
+    with working_copy(unet) as (pruned, example):
         pruner = tp.pruner.BasePruner(
             pruned,
-            inputs,
+            example,
             # The authors' GroupNormImportance(p=2), by torch-pruning's present name for it.
             importance=tp.importance.GroupMagnitudeImportance(p=2),
             pruning_ratio=ratio,
@@ -117,14 +118,14 @@ def prune_like(unet: UNet, pruning: Pruning) -> UNet:
     structure = Structure.of(unet.state_dict()).id
     if structure != pruning.structure:
         raise StructureError(f"structure {structure} cannot be pruned like {pruning.structure}: the channels differ")
-    with working_copy(unet) as (pruned, inputs):
-        graph = tp.DependencyGraph().build_dependency(pruned, inputs)
+    with working_copy(unet) as (pruned, example):
+        graph = tp.DependencyGraph().build_dependency(pruned, example)
         graph.load_pruning_history([(name, out, list(indices)) for name, out, indices in pruning.history])
     return pruned
 
 
 @contextmanager
-def working_copy(unet: UNet) -> Iterator[tuple[UNet, tuple[Tensor, Tensor]]]:
+def working_copy(unet: UNet) -> Iterator[tuple[UNet, tuple[Tensor, ...]]]:
     """Lend a copy that torch-pruning can trace and cut, with inputs; put right afterwards what it left.
 
     Tracing needs gradients: under no_grad it fails, and frozen parameters it leaves unpruned without
@@ -133,7 +134,7 @@ def working_copy(unet: UNet) -> Iterator[tuple[UNet, tuple[Tensor, Tensor]]]:
     with torch.inference_mode(False), torch.enable_grad():
         work = copy.deepcopy(unet).cpu().requires_grad_(True)
         weight = next(work.parameters())
-        yield work, (torch.zeros(1, *image_shape(work), dtype=weight.dtype), torch.zeros(1).long())
+        yield work, inputs(work, torch.zeros(1, *image_shape(work), dtype=weight.dtype), torch.zeros(1).long())
     for new, old in zip(work.parameters(), unet.parameters(), strict=True):
         new.requires_grad_(old.requires_grad)
     refresh_widths(work)

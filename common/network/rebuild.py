@@ -12,7 +12,7 @@ from fedphd.common.config import ModelConfig
 from fedphd.common.network.build import adapted_unet, dense_structure, dry_run, skeleton
 from fedphd.common.network.networks import UNet
 from fedphd.common.network.structure import Shape, Structure, StructureError
-from fedphd.common.network.widths import set_widths
+from fedphd.common.network.widths import WidthError, set_widths
 
 
 def rebuild_unet(model: ModelConfig, structure: Structure) -> UNet:
@@ -95,7 +95,10 @@ def _resized(model: ModelConfig, structure: Structure) -> UNet:
         return unet
     for (name, shape), (_, largest) in zip(structure.tensors, dense.tensors, strict=True):
         _check_shape(name, shape, largest)
-    set_widths(unet, structure.shapes)
+    try:
+        set_widths(unet, structure.shapes)
+    except WidthError as error:
+        raise StructureError(str(error)) from error
     return unet
 
 

@@ -1,11 +1,11 @@
 """The training loop, of a client and of the root."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fedphd.common.training.compute import autocast
 from fedphd.common.training.session import Session
 
-Loss = Callable[[nn.Module, Tensor], Tensor]
+B = TypeVar("B", bound=Sized)  # a batch, as long as it has images
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,19 @@ class Descent:
         self.optimizer.step()
 
 
-def fit(unet: nn.Module, batches: Iterable[Tensor], loss: Loss, descent: Descent, session: Session) -> TrainingResult:
+def fit(
+    unet: nn.Module, batches: Iterable[B], loss: Callable[[nn.Module, B], Tensor], descent: Descent, session: Session
+) -> TrainingResult:
     """Train a network in place, one optimizer step for each batch.
 
     Parameters
     ----------
     unet : nn.Module
         On the session's device; put into training mode.
-    batches : Iterable[Tensor]
-        At least one x_0 of shape (B, C, H, W), on that device. Taken one by one, as they are needed; what is drawn
+    batches : Iterable[Batch]
+        At least one, on that device, of whatever kind `loss` takes. Taken one by one, as they are needed; what is drawn
         to make them follows from the session's seed too.
-    loss : Callable[[nn.Module, Tensor], Tensor]
+    loss : Callable[[nn.Module, Batch], Tensor]
         The mean objective of a batch, a scalar.
     descent : Descent
         How the network moves.
@@ -83,11 +85,11 @@ def fit(unet: nn.Module, batches: Iterable[Tensor], loss: Loss, descent: Descent
     model = cast(nn.Module, torch.compile(unet)) if session.config.compile else unet
     steps, total, seen = 0, 0.0, 0
     with seeded(session.seed, session.device):
-        for x_0 in batches:
+        for batch in batches:
             with autocast(session.device, session.config.precision):
-                objective = loss(model, x_0)
+                objective = loss(model, batch)
             descent.step(steps, objective, unet.parameters(), session.config.clip_norm)
-            steps, total, seen = steps + 1, total + objective.item() * len(x_0), seen + len(x_0)
+            steps, total, seen = steps + 1, total + objective.item() * len(batch), seen + len(batch)
     if not isfinite(total) or not all(p.isfinite().all() for p in unet.parameters()):
         raise FloatingPointError("objective or weights are not finite")
     return TrainingResult(total / seen, steps, time.perf_counter() - started)

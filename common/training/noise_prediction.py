@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fedphd.common.network.conditioning import apply
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.training.distances import Distance, each_distance
 
@@ -23,15 +24,18 @@ class Noised:
         What the network is to predict from them, shape (B, C, H, W): by default the noise that was added.
     weights : Tensor or None
         How much each image counts in the loss, shape (B,); None: all the same.
+    labels : Tensor or None
+        The classes that the network is told, shape (B,); None: none.
     """
 
     x_t: Tensor
     t: Tensor
     target: Tensor
     weights: Tensor | None
+    labels: Tensor | None = None
 
 
-def add_noise(x_0: Tensor, diffusion: Diffusion) -> Noised:
+def add_noise(x_0: Tensor, diffusion: Diffusion, labels: Tensor | None = None) -> Noised:
     """Draw a uniform time and standard normal noise for each image, by torch's global generator.
 
     Parameters
@@ -40,10 +44,13 @@ def add_noise(x_0: Tensor, diffusion: Diffusion) -> Noised:
         Images in [-1, 1], or latents, shape (B, C, H, W).
     diffusion : Diffusion
         The forward process.
+    labels : Tensor, optional
+        The images' classes, shape (B,), for a network that takes labels.
     """
     t = torch.randint(diffusion.timesteps, (len(x_0),), device=x_0.device)
     epsilon = torch.randn_like(x_0)
-    return Noised(diffusion.add_noise(x_0, epsilon, t), t, diffusion.target(x_0, epsilon, t), diffusion.weights(t))
+    x_t, target = diffusion.add_noise(x_0, epsilon, t), diffusion.target(x_0, epsilon, t)
+    return Noised(x_t, t, target, diffusion.weights(t), labels)
 
 
 def predict(unet: nn.Module, noised: Noised) -> Tensor:
@@ -56,8 +63,7 @@ def predict(unet: nn.Module, noised: Noised) -> Tensor:
     noised : Noised
         What it predicts from.
     """
-    prediction: Tensor = unet(noised.x_t, noised.t).sample
-    return prediction.float()
+    return apply(unet, noised.x_t, noised.t, noised.labels).float()
 
 
 def loss_of(prediction: Tensor, noised: Noised, distance: Distance) -> Tensor:
@@ -78,7 +84,9 @@ def loss_of(prediction: Tensor, noised: Noised, distance: Distance) -> Tensor:
     return (noised.weights * each_distance(distance, prediction, noised.target)).mean()
 
 
-def simple_loss(unet: nn.Module, x_0: Tensor, diffusion: Diffusion, distance: Distance) -> Tensor:
+def simple_loss(
+    unet: nn.Module, x_0: Tensor, diffusion: Diffusion, distance: Distance, labels: Tensor | None = None
+) -> Tensor:
     """DDPM's simple loss of a batch (Ho et al. 2020, eq. 14), weighted by min-SNR if asked for: a scalar.
 
     Parameters
@@ -91,6 +99,8 @@ def simple_loss(unet: nn.Module, x_0: Tensor, diffusion: Diffusion, distance: Di
         The forward process.
     distance : Distance
         Of the prediction from the target: the mean squared error in the paper.
+    labels : Tensor, optional
+        The images' classes, shape (B,), for a network that takes labels.
     """
-    noised = add_noise(x_0, diffusion)
+    noised = add_noise(x_0, diffusion, labels)
     return loss_of(predict(unet, noised), noised, distance)

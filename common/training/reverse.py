@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Self
@@ -11,13 +10,13 @@ import torch
 from torch import Tensor
 
 from fedphd.common.errors import SettingError
+from fedphd.common.training.guidance import Predict, guided
 
 if TYPE_CHECKING:
     from fedphd.common.config import Config, DiffusionConfig
     from fedphd.common.network import UNet
     from fedphd.common.training.samplers import SamplerConfig
 
-Predict = Callable[[Tensor, Tensor], Tensor]  # from x_t (B, C, H, W) and t: what the network was trained to predict
 Generators = torch.Generator | list[torch.Generator]
 
 
@@ -43,6 +42,7 @@ class ReverseProcess:
         self._scheduler = partial(sampler.scheduler, diffusion, latents=latents)
         self._scheduler()  # refused now, if it has to be
         self._options = sampler.step_options(latents=latents)
+        self._guidance = sampler.guidance
         self._name = sampler.kind
 
     @classmethod
@@ -50,7 +50,7 @@ class ReverseProcess:
         """Make the one of a run; raises as the class does."""
         return cls(config.sampler, config.diffusion, latents=config.model.autoencoder is not None)
 
-    def sample(self, unet: UNet, noise: Tensor, generator: Generators) -> Tensor:
+    def sample(self, unet: UNet, noise: Tensor, generator: Generators, labels: Tensor | None = None) -> Tensor:
         """Turn noise into images.
 
         Parameters
@@ -62,6 +62,9 @@ class ReverseProcess:
         generator : torch.Generator or list[torch.Generator]
             Source of the sampler's own noise, if it has any: one for all images, or one for each. On the CPU the same
             noise comes for every device.
+        labels : Tensor, optional
+            The class to draw of each image, shape (B,), on the U-Net's device, for a network that takes labels;
+            without, no class. `sampler.guidance` says how far to go towards it.
 
         Returns
         -------
@@ -71,7 +74,7 @@ class ReverseProcess:
         was_training = unet.training
         unet.eval()
         try:
-            return self._walk(lambda x_t, t: unet(x_t, t).sample, noise, generator)
+            return self._walk(guided(unet, labels, self._guidance), noise, generator)
         finally:
             unet.train(was_training)
 

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedphd.common.config import Config
-from fedphd.common.data.images import Pixels
+from fedphd.common.config import Config, ModelConfig
+from fedphd.common.data.images import Indices, Pixels
+from fedphd.common.data.proportion import in_proportion
 from fedphd.common.network import UNet
 from fedphd.common.network.autoencoder import Autoencoder, autoencoder_of
 from fedphd.common.network.networks import image_shape
@@ -61,7 +62,9 @@ class Sampler:
         autoencoder = autoencoder_of(config.model, device)
         return cls(ReverseProcess.of(config), config.seed, config.evaluation.batch_size, device, autoencoder)
 
-    def draw(self, unet: UNet, count: int, *, first: int = 0, stream: Stream = EVALUATION) -> Pixels:
+    def draw(
+        self, unet: UNet, count: int, *, first: int = 0, stream: Stream = EVALUATION, labels: Indices | None = None
+    ) -> Pixels:
         """Generate images.
 
         Parameters
@@ -74,6 +77,8 @@ class Sampler:
             Place of the first image in the stream.
         stream : Sequence[str | int]
             Names the stream of random numbers.
+        labels : NDArray[int64], optional
+            The class to draw of each image, shape (n,), for a U-Net that takes labels; without, no class.
 
         Returns
         -------
@@ -83,13 +88,13 @@ class Sampler:
         shape = image_shape(unet) if self.autoencoder is None else self.autoencoder.image_shape
         images = np.empty((count, *shape), np.uint8)
         with threads(os.cpu_count() or 1):  # the clients wait meanwhile
-            for start, x_0 in self._batches(unet, range(first, first + count), stream):
+            for start, x_0 in self._batches(unet, range(first, first + count), stream, labels):
                 drawn = x_0 if self.autoencoder is None else self.autoencoder.decode(x_0)
                 images[start : start + len(drawn)] = _to_bytes(drawn)
         return images
 
     def draw_latents(
-        self, unet: UNet, count: int, *, first: int = 0, stream: Stream = EVALUATION
+        self, unet: UNet, count: int, *, first: int = 0, stream: Stream = EVALUATION, labels: Indices | None = None
     ) -> NDArray[np.float32]:
         """Generate the latents that `draw` would decode, to train on them; parameters as there.
 
@@ -100,11 +105,13 @@ class Sampler:
         """
         latents = np.empty((count, *image_shape(unet)), np.float32)
         with threads(os.cpu_count() or 1):
-            for start, x_0 in self._batches(unet, range(first, first + count), stream):
+            for start, x_0 in self._batches(unet, range(first, first + count), stream, labels):
                 latents[start : start + len(x_0)] = x_0.float().cpu().numpy()
         return latents
 
-    def _batches(self, unet: UNet, places: range, stream: Stream) -> Iterator[tuple[int, Tensor]]:
+    def _batches(
+        self, unet: UNet, places: range, stream: Stream, labels: Indices | None
+    ) -> Iterator[tuple[int, Tensor]]:
         """Yield x_0 of the images at these places of the stream, batch by batch, each with its start among them."""
         shape = image_shape(unet)
         noise = numpy_rng(self.seed, *stream, "noise")
@@ -116,7 +123,15 @@ class Sampler:
             epsilon = torch.from_numpy(noise.standard_normal((size, *shape), np.float32)).to(self.device)
             seeds = (derive_seed(self.seed, *stream, "sampler", place) for place in range(start, start + size))
             generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-            yield start - places.start, self.reverse.sample(unet, epsilon, generators)
+            at = start - places.start
+            asked = None if labels is None else torch.from_numpy(labels[at : at + size]).to(self.device)
+            yield at, self.reverse.sample(unet, epsilon, generators, asked)
+
+
+def all_alike(model: ModelConfig, images: int) -> Indices | None:
+    """Ask a model that is told classes for as many images of each, shape (n,); None for one that is told none."""
+    classes = model.number_of_classes
+    return None if classes is None else in_proportion([1] * classes, images)
 
 
 def _to_bytes(images: Tensor) -> Pixels:

@@ -1,6 +1,6 @@
 """The commands besides training: one file for each, and one line here."""
 
-from fedphd.launch.commands import compare, compose, cost, keys, kubernetes, register, stats, status
+from fedphd.launch.commands import compare, compose, cost, export, keys, kubernetes, register, sample, stats, status
 
 COMMANDS = {
     command.name: command
@@ -9,6 +9,8 @@ COMMANDS = {
         stats.COMMAND,
         status.COMMAND,
         compare.COMMAND,
+        export.COMMAND,
+        sample.COMMAND,
         keys.COMMAND,
         register.COMMAND,
         compose.COMMAND,

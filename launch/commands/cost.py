@@ -10,10 +10,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(given: Namespace) -> None:
+    from fedphd.launch.classes import with_classes
     from fedphd.launch.composing import compose
     from fedphd.launch.cost import print_cost
 
-    print_cost(compose(given.overrides), as_json=given.json)
+    print_cost(with_classes(compose(given.overrides)), as_json=given.json)
 
 
 COMMAND = Command("cost", "Say what a configuration will communicate; nothing is trained.", _run, _add_arguments, True)

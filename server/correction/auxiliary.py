@@ -7,7 +7,7 @@ places alone: whatever the interruptions, the set is the same.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from fedphd.common.config import Config, FineTuning, decides, leaves
+from fedphd.common.data.proportion import in_proportion
 from fedphd.common.data.training_set import TrainingSet
 from fedphd.common.errors import FedPhDError
 from fedphd.common.keeping.private_files import write_private
@@ -57,6 +58,8 @@ class AuxiliarySet:
         `correction` is a fine-tuning, and says how many images, and how many are a chunk.
     samples : Mapping[str, int]
         n_k of each client, in the order that the images will have.
+    counts : Mapping[str, Sequence[float]]
+        Each client's images of each class: a model that is told classes draws them in these proportions.
     ledger : Ledger
         Where each chunk is noted when it is stored.
 
@@ -71,9 +74,17 @@ class AuxiliarySet:
         If no client has an image.
     """
 
-    def __init__(self, folder: Path, config: Config, samples: Mapping[str, int], ledger: Ledger) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        samples: Mapping[str, int],
+        counts: Mapping[str, Sequence[float]],
+        ledger: Ledger,
+    ) -> None:
         self.folder = folder
         self.config = config
+        self.counts = counts
         self.ledger = ledger
         self._options = FineTuning.narrow(config.correction, "correction")
         self.shares = apportion(self._options.images, samples)
@@ -125,7 +136,11 @@ class AuxiliarySet:
 
     def training_set(self) -> TrainingSet:
         """Read all images to train on them."""
-        return TrainingSet(torch.from_numpy(self.images()))
+        images = torch.from_numpy(self.images())
+        if self.config.model.classes is None:
+            return TrainingSet(images)
+        labels = [in_proportion(self.counts[client], share) for client, share in self.shares.items() if share]
+        return TrainingSet(images, labels=torch.from_numpy(np.concatenate(labels)))
 
     def _chunks(self) -> Iterator[Chunk]:
         """Yield all chunks in the order of their images; a client's last one may be smaller."""
@@ -138,7 +153,10 @@ class AuxiliarySet:
         """Draw a chunk at once, so that each image comes out the same to the last bit, whenever it is drawn."""
         sampler = replace(self._sampler, batch_size=chunk.count)
         draw: Callable[..., Images] = sampler.draw if self.config.model.autoencoder is None else sampler.draw_latents
-        images = draw(unet, chunk.count, first=chunk.first, stream=("auxiliary", chunk.client))
+        labels = None
+        if self.config.model.classes is not None:
+            labels = in_proportion(self.counts[chunk.client], chunk.count, chunk.first)
+        images = draw(unet, chunk.count, first=chunk.first, stream=("auxiliary", chunk.client), labels=labels)
         if not np.isfinite(images).all():
             raise FedPhDError(f"the local model of {chunk.client} draws latents that are not finite numbers")
         return images

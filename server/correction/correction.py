@@ -1,14 +1,14 @@
 """FedDDPM's correction of a new global model: a few optimizer steps on the auxiliary set."""
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from fedphd.common.config import Config, FineTuning
-from fedphd.common.data.training_set import TrainingSet
+from fedphd.common.data.training_set import Batch, TrainingSet
 from fedphd.common.errors import SettingError
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.run.events import Correct
@@ -41,8 +41,8 @@ class Correction:
         self.config = config
         self.options = FineTuning.narrow(config.correction, "correction")
         self.device = pick_device(config)
-        distance = find_distance(config.objective.loss)
-        self._loss = partial(simple_loss, diffusion=Diffusion(config.diffusion), distance=distance)
+        self._distance = find_distance(config.objective.loss)
+        self._diffusion = Diffusion(config.diffusion)
         self.ledger = ledger
         self._auxiliary = auxiliary
 
@@ -74,6 +74,9 @@ class Correction:
         self.ledger.write(Correct(round=root_round, steps=result.steps, loss=result.loss, seconds=seconds))
         return pack(unet.state_dict())
 
+    def _loss(self, unet: nn.Module, batch: Batch) -> Tensor:
+        return simple_loss(unet, batch.x_0, self._diffusion, self._distance, batch.labels)
+
     def _session(self, root_round: int) -> Session:
         seed = derive_seed(self.config.seed, "correction", root_round)
         return Session(self.config.training.model_copy(update={"compile": False}), self.device, seed)
@@ -82,15 +85,15 @@ class Correction:
         lr = self.options.lr
         return Descent(torch.optim.Adam(unet.parameters(), lr=lr, fused=True), lambda _step: lr)
 
-    def _some_batches(self) -> Iterator[Tensor]:
+    def _some_batches(self) -> Iterator[Batch]:
         return islice(self._batches(), self.options.steps)
 
     @cached_property
     def _images(self) -> TrainingSet:
         return self._auxiliary().to(self.device)
 
-    def _batches(self) -> Iterator[Tensor]:
-        """Yield batches x_0 (B, C, H, W) without end: pass after pass, each in a new order, the last batch kept.
+    def _batches(self) -> Iterator[Batch]:
+        """Yield batches without end: pass after pass, each in a new order, the last batch kept.
 
         Nothing is mirrored: the local models draw mirrored images themselves, where they were trained on such.
         """
@@ -98,4 +101,4 @@ class Correction:
         while True:
             order = torch.randperm(len(images), device=self.device)
             for indices in order.split(self.options.batch_size):
-                yield images.batch(indices, flip=False)
+                yield images.labelled(indices, flip=False, dropout=self.config.training.label_dropout)

@@ -48,7 +48,9 @@ def evaluate_clients(evaluator: Evaluator, round: int, drawings: Iterable[Drawin
     if untrained and evaluator.config.evaluation.clients == "trained":
         log.warning("drew with what they were sent, since they kept no trained model: %s", ", ".join(untrained))
     if shown:
-        evaluator.show(round, np.concatenate(shown))
+        labels = [evaluator.labels(len(images)) for images in shown]
+        asked = None if labels[0] is None else np.concatenate([one for one in labels if one is not None])
+        evaluator.show(round, np.concatenate(shown), asked)
     return _summary(measured) | {"evaluation_seconds": time.perf_counter() - started}
 
 

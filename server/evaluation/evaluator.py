@@ -3,17 +3,23 @@
 import hashlib
 import json
 import time
+from functools import cached_property
+from math import ceil
 from pathlib import Path
 
+import numpy as np
+
 from fedphd.common.config import Config
+from fedphd.common.data import load
 from fedphd.common.data.holders import ROOT, holder_data
-from fedphd.common.data.images import Pixels, Split
+from fedphd.common.data.images import Indices, Pixels, Split
+from fedphd.common.data.proportion import in_proportion
 from fedphd.common.errors import SettingError
 from fedphd.common.network import UNet
 from fedphd.common.training.compute import pick_device
-from fedphd.common.training.sampling import Sampler
+from fedphd.common.training.sampling import Sampler, all_alike
 from fedphd.server.evaluation.extractors import read_extractor
-from fedphd.server.evaluation.grid import save_grid
+from fedphd.server.evaluation.grid import rows_by_class, save_grid
 from fedphd.server.evaluation.measuring import Measuring
 from fedphd.server.evaluation.real import Kept
 from fedphd.server.evaluation.workbench import Workbench
@@ -58,26 +64,57 @@ class Evaluator:
         Returns
         -------
         dict[str, float]
-            By `evaluation.extractor`: ``fd_classifier`` and ``class_share/<class>``; ``fid``,
-            ``is_mean`` and ``is_std``; ``fd_<name>``; or nothing. Then those of `evaluation.measures`. And
-            ``evaluation_seconds``, which in a run's first evaluation hold the work on the real images too.
+            By `evaluation.extractor`: ``fd_classifier`` and ``class_share/<class>``, and of a model that is told
+            classes ``class_accuracy`` and ``class_accuracy/<class>``; ``fid``, ``is_mean`` and ``is_std``;
+            ``fd_<name>``; or nothing. Then those of `evaluation.measures`. And ``evaluation_seconds``, which in a
+            run's first evaluation hold the work on the real images too.
         """
         started = time.perf_counter()
-        images = Sampler.of(self.config, self.device).draw(unet, self.images(round))
-        self.show(round, images)
+        count = self.images(round)
+        labels = self.labels(count)
+        images = Sampler.of(self.config, self.device).draw(unet, count, labels=labels)
+        self.show(round, images, labels)
         return self.measure(round, images) | {"evaluation_seconds": time.perf_counter() - started}
 
     def images(self, round: int) -> int:
         """Images that the evaluation after a root round draws."""
         return max(self.config.evaluation.grid_images, 0 if self.extractor is None else self._measured(round))
 
-    def show(self, round: int, images: Pixels) -> None:
-        """Save the first images as ``samples/round_0012.png``."""
-        save_grid(images[: self.config.evaluation.grid_images], self.run_dir / "samples" / f"round_{round:04d}.png")
+    def labels(self, images: int) -> Indices | None:
+        """Say of which class each image is asked; None for a model that is told none.
+
+        In the proportions of the reference images; without an extractor, or where clients draw with parts of their
+        own, as many of each class.
+        """
+        if self.measuring is None or self.config.exchange.keeps_parts or self.config.model.classes is None:
+            return all_alike(self.config.model, images)
+        return in_proportion(self._reference_counts.tolist(), images)
+
+    def show(self, round: int, images: Pixels, labels: Indices | None) -> None:
+        """Save the first images as ``samples/round_0012.png``, with a row for each class if they were asked by class.
+
+        Parameters
+        ----------
+        round : int
+            Names the picture.
+        images : NDArray[uint8]
+            Shape (n, C, H, W).
+        labels : NDArray[int64] or None
+            The classes that were asked for, shape (n,).
+        """
+        grid, classes, columns = self.config.evaluation.grid_images, self.config.model.number_of_classes, None
+        if labels is not None and classes is not None:
+            columns = ceil(grid / classes)
+            images = rows_by_class(images, labels, classes, columns)
+            grid = len(images)
+        save_grid(images[:grid], self.run_dir / "samples" / f"round_{round:04d}.png", columns)
 
     def measure(self, round: int, images: Pixels) -> dict[str, float]:
         """Measure as many of the images as the evaluation after a root round measures; nothing without an extractor."""
-        return {} if self.measuring is None else self.measuring.measure(images[: self._measured(round)])
+        if self.measuring is None:
+            return {}
+        measured = images[: self._measured(round)]
+        return self.measuring.measure(measured, self.labels(len(measured)))
 
     def references(self, round: int) -> dict[str, float]:
         """Give what as many real images score, as `Measuring.references` says; nothing without an extractor."""
@@ -86,6 +123,12 @@ class Evaluator:
     def reused(self) -> dict[Split, Kept]:
         """Give the real images' statistics that were found in `evaluation.cache` so far, by split."""
         return {} if self.measuring is None else self.measuring.real.reused
+
+    @cached_property
+    def _reference_counts(self) -> Indices:
+        """Count the reference images of each class."""
+        reference = load(self.config.data, self.config.evaluation.reference, self.config.seed)
+        return np.bincount(reference.labels, minlength=len(reference.class_names))
 
     def _make_measuring(self) -> Measuring | None:
         if self.extractor is not None:

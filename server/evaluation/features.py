@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fedphd.common.data.images import Pixels
+from fedphd.common.data.images import Indices, Pixels
 from fedphd.common.errors import SettingError
 from fedphd.server.evaluation.frechet import Array
 from fedphd.server.evaluation.workbench import Workbench
@@ -28,6 +28,10 @@ class Features(ABC):
 
     def scores(self, images: Pixels) -> dict[str, float]:  # noqa: ARG002
         """Measure what else it can tell about generated images (n, C, H, W); here nothing."""
+        return {}
+
+    def recognised(self, images: Pixels, labels: Indices) -> dict[str, float]:  # noqa: ARG002
+        """Measure whether images (n, C, H, W) show the classes (n,) that were asked for; here nothing."""
         return {}
 
 

@@ -2,7 +2,7 @@
 
 from functools import cache, cached_property
 
-from fedphd.common.data.images import Pixels, Split
+from fedphd.common.data.images import Indices, Pixels, Split
 from fedphd.common.errors import SettingError
 from fedphd.server.evaluation.extractor import Extractor
 from fedphd.server.evaluation.frechet import Array, fit_gaussian, frechet_distance
@@ -42,11 +42,12 @@ class Measuring:
         self.features = extractor.build(bench)
         self.real = RealImages(bench, extractor.metric, self.features)
 
-    def measure(self, images: Pixels) -> dict[str, float]:
-        """Measure generated images (n, C, H, W)."""
+    def measure(self, images: Pixels, labels: Indices | None = None) -> dict[str, float]:
+        """Measure generated images (n, C, H, W), and if they were asked by class, (n,), whether they show it."""
         generated = self.features.features(images)
         distance = frechet_distance(self._reference.gaussian, fit_gaussian(generated))
-        return {self.extractor.metric: distance} | self.features.scores(images) | self._further(generated)
+        asked = {} if labels is None else self.features.recognised(images, labels)
+        return {self.extractor.metric: distance} | self.features.scores(images) | asked | self._further(generated)
 
     def references(self, images: int) -> dict[str, float]:
         """Give what real images score.

@@ -46,9 +46,9 @@ class Recorded(Objective):
         super().__init__(DISTANCES["mse"], Diffusion(CONFIG.diffusion))
         self.batches: list[Tensor] = []
 
-    def __call__(self, unet: nn.Module, x_0: Tensor) -> Tensor:
+    def __call__(self, unet: nn.Module, x_0: Tensor, labels: Tensor | None = None) -> Tensor:
         self.batches.append(x_0)
-        return super().__call__(unet, x_0)
+        return super().__call__(unet, x_0, labels)
 
 
 def run(
@@ -125,7 +125,7 @@ def test_clipping() -> None:
 
 def test_sgd_steps_by_the_gradient() -> None:
     class Slope(Recorded):
-        def __call__(self, unet: nn.Module, x_0: Tensor) -> Tensor:
+        def __call__(self, unet: nn.Module, x_0: Tensor, labels: Tensor | None = None) -> Tensor:
             return 7 * unet.w
 
     network = Mirror()

@@ -36,6 +36,7 @@ MEASURE = {
         "sampler.eta",
         "sampler.order",
         "sampler.sde",
+        "sampler.guidance",
     ),
     *("sampler.name", "sampler.options"),
 }

@@ -63,7 +63,7 @@ def test_a_pipeline_tells_its_schedule(tmp_path: Path) -> None:
 
 def test_an_export_tells_the_settings_that_it_was_trained_with(tmp_path: Path) -> None:
     save_unet(tmp_path / "unet")
-    (tmp_path / "fedphd.json").write_text(json.dumps({"model": MODEL.model_dump(mode="json")}))
+    (tmp_path / "fedphd.json").write_text(json.dumps({"model": MODEL.model_dump(mode="json"), "diffusion": {}}))
     model = read_given(str(tmp_path)).model
     assert model is not None and model["name"] == "digits8"
 

@@ -87,7 +87,7 @@ class TestBuild:
             ({"sample_size": 7}, "sample_size"),
             ({"sample_size": None}, "sample_size"),
             ({"in_channels": 3}, "in_channels"),
-            ({"num_class_embeds": 10}, "class_labels"),
+            ({"num_class_embeds": 10}, "model.classes=labels"),
         ],
     )
     def test_bad_options_are_named(self, options, told):
@@ -243,7 +243,7 @@ class TestCheckStructure:
         model = DIGITS.model_copy(update={"unet": DIGITS.unet | learned})
         structure = Structure.of(build_unet(model, 0).state_dict())
         check_structure(model, structure)
-        with pytest.raises(StructureError, match="only layers with channels"):
+        with pytest.raises(StructureError, match="9 rows must be 10"):
             check_structure(model, with_shape(structure, "time_proj.weight", (9, 32)))
 
     @settings(max_examples=30, deadline=None)

@@ -25,6 +25,7 @@ from fedphd.server.correction.apportionment import apportion
 from fedphd.server.pruning_schedule import load_unet
 
 SAMPLES = {"client-0": 50, "client-1": 0, "client-2": 30, "client-3": 20}
+COUNTS = {client: [samples / 2, 0.0, samples / 2] for client, samples in SAMPLES.items()}
 # 12 images: 6 of client-0 in chunks of 4 and 2, 3.6 of client-2, 2.4 of client-3: 4 in one chunk, and 2 in one.
 SETTINGS = (
     "correction=each_round",
@@ -39,7 +40,7 @@ CHUNKS = ["client-0_000000", "client-0_000004", "client-2_000000", "client-3_000
 
 
 def auxiliary(folder: Path, ledger: Ledger, *overrides: str) -> AuxiliarySet:
-    return AuxiliarySet(folder, small_config(*SETTINGS, *overrides), SAMPLES, ledger)
+    return AuxiliarySet(folder, small_config(*SETTINGS, *overrides), SAMPLES, COUNTS, ledger)
 
 
 @cache
@@ -301,12 +302,12 @@ def latent(tmp_path: Path) -> Config:
 
 
 def test_latents_are_kept_as_they_are_drawn(tmp_path: Path, ledger: Ledger) -> None:
-    one = AuxiliarySet(tmp_path / "set", latent(tmp_path), SAMPLES, ledger)
+    one = AuxiliarySet(tmp_path / "set", latent(tmp_path), SAMPLES, COUNTS, ledger)
     prepare(one, local_model)
     latents = one.images()
     assert (latents.shape, latents.dtype) == ((12, 1, 8, 8), np.float32)
     assert one.training_set().mirrored is None
-    again = AuxiliarySet(tmp_path / "set", latent(tmp_path), SAMPLES, ledger)
+    again = AuxiliarySet(tmp_path / "set", latent(tmp_path), SAMPLES, COUNTS, ledger)
     assert again.missing() == []
     np.testing.assert_array_equal(again.images(), latents)
     x_0 = again.training_set().batch(torch.arange(12), flip=False)
@@ -314,7 +315,7 @@ def test_latents_are_kept_as_they_are_drawn(tmp_path: Path, ledger: Ledger) -> N
 
 
 def test_latents_that_are_not_finite_are_refused(tmp_path: Path, ledger: Ledger) -> None:
-    one = AuxiliarySet(tmp_path / "set", latent(tmp_path), SAMPLES, ledger)
+    one = AuxiliarySet(tmp_path / "set", latent(tmp_path), SAMPLES, COUNTS, ledger)
     network = unet("client-2")
     with torch.no_grad():
         network.conv_out.bias.fill_(float("inf"))

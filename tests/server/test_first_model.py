@@ -6,19 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from diffusers import DDIMScheduler, DDPMPipeline, UNet2DModel
 from helpers import small_config
 
 from fedphd.common.config import Config, to_yaml
 from fedphd.common.errors import SettingError
-from fedphd.common.network.build import build_unet, skeleton
+from fedphd.common.network.build import build_unet
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.pruning import prune
 from fedphd.common.run.run_folder import CHECKPOINTS
 from fedphd.server import checkpoint
 from fedphd.server.first_model import first_model, identified, pruned_first_model
-from fedphd.server.sinusoids import with_sinusoids
 from fedphd.server.state import GlobalState
 
 DENSE = build_unet(small_config().model, seed=5)
@@ -91,23 +89,6 @@ def test_one_that_was_pruned_goes_on_as_it_is(tmp_path: Path) -> None:
     refused(started(run, "pruning=at_start", "pruning.ratio=0.44"), "was pruned before, .* use pruning=none")
 
 
-def test_a_pruned_export_reads_sinusoids_again() -> None:
-    """As `fedphd export` writes it, so that plain diffusers can: the time is a table of T vectors."""
-    layer = PRUNED.time_embedding.linear_1  # type: ignore[union-attr]
-    times = torch.arange(1000)
-    Z = PRUNED.time_proj(times).double() @ layer.weight.double().T  # type: ignore[operator, union-attr]
-    U, s, Vh = torch.linalg.svd(Z, full_matrices=False)
-    table = {"time_proj.weight": U.float(), "time_embedding.linear_1.weight": (Vh.T * s).float()}
-    unet = skeleton(small_config().model)
-    state = with_sinusoids({**PRUNED.state_dict(), **table}, unet)
-    assert state.keys() == PRUNED.state_dict().keys()
-    found = PRUNED.time_proj(times) @ state["time_embedding.linear_1.weight"].T  # type: ignore[operator]
-    made = found + state["time_embedding.linear_1.bias"] - layer.bias  # type: ignore[operator]
-    torch.testing.assert_close(made.double(), Z, atol=1e-4, rtol=1e-4)
-    own = PRUNED.state_dict()
-    assert with_sinusoids(own, unet) is own
-
-
 # --- what is refused, and what would fit ------------------------------------------------------------
 
 
@@ -139,7 +120,7 @@ def test_a_model_of_this_program_is_named(tmp_path: Path) -> None:
 
 def test_settings_that_this_version_does_not_have(tmp_path: Path) -> None:
     DENSE.save_pretrained(tmp_path / "unet")  # type: ignore[operator]
-    (tmp_path / "fedphd.json").write_text(json.dumps({"model": {"name": "digits8"}}))
+    (tmp_path / "fedphd.json").write_text(json.dumps({"model": {"name": "digits8"}, "diffusion": {}}))
     refused(started(tmp_path), r"its fedphd.json or config.yaml is not of this version of fedphd \(")
 
 

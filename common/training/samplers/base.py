@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 
 from fedphd.common.choices import Affects, Choice, Choices
 from fedphd.common.errors import SettingError
@@ -29,11 +29,14 @@ class SamplerConfig(Choice):
     ----------
     steps : int
         Steps from noise to images.
+    guidance : float
+        w of classifier-free guidance, for models that are told classes (`fedphd.common.training.guidance`).
     """
 
     affects: ClassVar[Affects] = Affects.MEASUREMENT
 
     steps: PositiveInt
+    guidance: NonNegativeFloat = 1.0
 
     @abstractmethod
     def scheduler(self, diffusion: DiffusionConfig, *, latents: bool) -> SchedulerMixin:
@@ -96,7 +99,16 @@ class Spaced(SamplerConfig):
 
     def check(self, config: Config) -> None:
         """Check that the steps suit T and the spacing."""
-        timesteps = config.diffusion.timesteps
+        self.check_steps(config.diffusion.timesteps)
+
+    def check_steps(self, timesteps: int) -> None:
+        """Check that the steps suit a T and the spacing.
+
+        Raises
+        ------
+        SettingError
+            If they do not.
+        """
         if self.suits(self.steps, timesteps):
             return
         able = [steps for steps in range(1, timesteps + 1) if self.suits(steps, timesteps)]

@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 from safetensors.torch import load_file, save_file
 
 from fedphd.common.data import load
-from fedphd.common.data.images import Pixels
+from fedphd.common.data.images import Indices, Pixels
 from fedphd.common.training.compute import threads
 from fedphd.server.evaluation.classifier import Classifier, train_classifier
 from fedphd.server.evaluation.extractor import EXTRACTORS, Extractor
@@ -76,8 +76,26 @@ class ClassifierFeatures(Features):
 
     def scores(self, images: Pixels) -> dict[str, float]:
         """Give the share of the images that falls to each class, which shows classes that are lost."""
-        names = load(self.config.data, "train", self.config.seed).class_names
+        shares = np.bincount(self._classify(images), minlength=len(self._names)) / len(images)
+        return {f"class_share/{name}": float(share) for name, share in zip(self._names, shares, strict=True)}
+
+    def recognised(self, images: Pixels, labels: Indices) -> dict[str, float]:
+        """Give the share of the images that show the class that was asked for, of all and of those of each class."""
+        hits = self._classify(images) == labels
+        of_each = {
+            f"class_accuracy/{name}": float(hits[labels == number].mean())
+            for number, name in enumerate(self._names)
+            if number in labels
+        }
+        return {"class_accuracy": float(hits.mean())} | of_each
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return load(self.config.data, "train", self.config.seed).class_names
+
+    def _classify(self, images: Pixels) -> Indices:
+        """Give the class that each image most likely shows, shape (n,)."""
         with threads(1):
-            chosen = in_batches(self.model, images, self.config.evaluation.batch_size).argmax(1)
-        shares = np.bincount(chosen, minlength=len(names)) / len(images)
-        return {f"class_share/{name}": float(share) for name, share in zip(names, shares, strict=True)}
+            logits = in_batches(self.model, images, self.config.evaluation.batch_size)
+        chosen: Indices = logits.argmax(1)
+        return chosen
