@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from exported_runs import TINY, write_run
 from helpers import small_config
 
 import fedphd
@@ -17,8 +18,10 @@ from fedphd.common.run.json_lines import read_lines
 from fedphd.common.training.diffusion import Diffusion
 from fedphd.common.wire.traffic import LANES
 from fedphd.launch.cost.estimate import estimate
+from fedphd.launch.export import Asked, export
 from fedphd.launch.runtimes import inprocess
-from fedphd.server.trained import trained_state
+from fedphd.server.first_model import identified
+from fedphd.server.trained import trained_model, trained_state
 
 SMALL = [
     *("data.limit=200", "training.schedule=constant", "training.warmup_steps=0", "training.keep_optimizer=false"),
@@ -76,8 +79,20 @@ def test_another_method_and_topology_and_no_files_for_a_resumption(trained: Path
     run = fedphd.train(of(*other, rounds=1), tmp_path / "run")
     shutil.rmtree(tmp_path / "given")
     assert len(resumed(run.path, of(*other, rounds=2)).metrics) == 3
-    with pytest.raises(SettingError, match=r"^model.init=None?|^model.init=null: the run to resume has"):
+    with pytest.raises(SettingError, match=r"^model.init=null: the run to resume has"):
         resumed(run.path, of(*other[:-1], rounds=2))
+
+
+@pytest.mark.parametrize("ratio", [None, 0.5])
+def test_an_export_is_what_its_run_has_trained(tmp_path: Path, ratio: float | None) -> None:
+    """... number by number, and so goes on at the same loss; also where plain diffusers reads other numbers."""
+    run = write_run(tmp_path / "run", *TINY, ratio=ratio)
+    export(Asked(run, tmp_path / "out", False, None))
+    config, notes = identified(small_config(*TINY, f"model.init={tmp_path / 'out'}"))
+    assert config.model.init_hash == trained_model(run)[1].hash
+    assert len(notes) == (ratio is not None)
+    of_run, _ = identified(small_config(*TINY, f"model.init={run}"))
+    assert config.model.init_hash == of_run.model.init_hash
 
 
 def test_a_model_that_does_not_fit_leaves_no_run_folder(trained: Path, tmp_path: Path) -> None:

@@ -112,6 +112,16 @@ def test_the_settings_that_the_error_names_are_right(tmp_path: Path, options: di
     assert identified(started(tmp_path, *settings))[1] == []
 
 
+def test_a_model_that_is_told_no_classes(tmp_path: Path) -> None:
+    labels = ("model.classes=labels", "++model.unet.num_class_embeds=11")
+    told = r"it has no tensor class_embedding.weight, .*; set what it was made with: model.classes=null$"
+    refused(started(saved(tmp_path / "none"), *labels), told)
+    told = r"it has a tensor class_embedding.weight .*; set what it was made with: model.classes=labels$"
+    refused(started(saved(tmp_path / "some", num_class_embeds=11)), told)
+    assert identified(started(tmp_path / "some", *labels))[1] == []
+    refused(started(saved(tmp_path / "other", num_class_embeds=4), *labels), r"class_embedding.weight has shape \[4, ")
+
+
 def test_a_model_of_this_program_is_named(tmp_path: Path) -> None:
     other = small_config("model=fashion28")
     run = run_of(tmp_path / "run", pack(build_unet(other.model, 0).state_dict()), config=other)
