@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -122,6 +123,7 @@ class TestAdapters:
         for lane in LANES:
             assert 0 < adapted_run.metrics[2][f"{lane}_bytes"] <= 0.05 * whole[f"{lane}_bytes"]
         assert {line["parameters"] for line in adapted_run.metrics} == {16_384}
+        assert encoded_bytes(adapted_run.path) <= 0.05 * encoded_bytes(trained / "run")
 
     def test_it_learns(self, adapted_run: fedphd.Run, trained: Path) -> None:
         """... measured by all weights' loss on the same noise."""
@@ -161,6 +163,13 @@ class TestAdapters:
         config = of(f"model.init={adapted_run.path}", rounds=1)
         started = fedphd.train(config, tmp_path / "run")
         assert trained_state(started.path)[1].model.structure == dense_structure(config.model)
+
+
+def encoded_bytes(run: Path) -> float:
+    """Mean size of a run's whole messages, as Flower counts them."""
+    return fmean(
+        line["encoded_bytes"] for line in read_lines(run / "ledger.jsonl") if line["event"] in ("send", "accept")
+    )
 
 
 def loss_of(unet: torch.nn.Module) -> float:
