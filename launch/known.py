@@ -1,5 +1,6 @@
 """The settings that there are, by the YAML files of `conf/`, and which of them a misspelt one meant."""
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -12,6 +13,7 @@ from fedphd import conf
 from fedphd.common.config import leaves
 
 GLOBAL = "@package _global_"  # of files that set what other groups have
+PACKAGE = re.compile(r"# @package (?!_global_)([\w.]+)")
 
 
 @cache
@@ -32,12 +34,16 @@ def choices_of(group: str) -> list[str]:
 
 @cache
 def settings() -> dict[str, list[str]]:
-    """Give, for the dotted name of every setting, the choices of its group that have it; none, if it is in no group."""
+    """Give, for the dotted name of every setting, the choices that have it, as exchange=full; none: it is in no group.
+
+    A group may set what stands elsewhere, as adapters=lora sets model.adapters.
+    """
     known: dict[str, list[str]] = {key: [] for file in _yaml_files(files(conf)) for key in _keys(file)}
     for group in groups():
         for file in _yaml_files(files(conf) / group):
             for key in dict.fromkeys(_keys_of_choice(file, files(conf) / group)):
-                known.setdefault(f"{group}.{key}", []).append(file.name.removesuffix(".yaml"))
+                choice = f"{group}={file.name.removesuffix('.yaml')}"
+                known.setdefault(f"{_package(file) or group}.{key}", []).append(choice)
     return known
 
 
@@ -65,6 +71,12 @@ def _keys_of_choice(file: Traversable, folder: Traversable) -> Iterator[str]:
     for base in tree.get("defaults", []) if isinstance(tree, dict) else []:
         if isinstance(base, str) and (folder / f"{base}.yaml").is_file():
             yield from _keys_of_choice(folder / f"{base}.yaml", folder)
+
+
+def _package(file: Traversable) -> str | None:
+    """Say where the settings of a file stand, if its first line does."""
+    found = PACKAGE.match(file.read_text(encoding="utf-8"))
+    return found[1] if found else None
 
 
 def _keys(file: Traversable, group: str = "") -> list[str]:

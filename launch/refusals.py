@@ -84,8 +84,9 @@ def _unknown(key: str, overrides: Sequence[str]) -> SettingError:
     value = next((word.partition("=")[2] for word in overrides if word.partition("=")[0] == key), "")
     group = key.partition(".")[0]
     if key in settings():
-        having = " or ".join(f"{group}={choice}" for choice in settings()[key])
-        advice = f"there is no such option where it stands; only {having} has it: choose another {group}="
+        having = settings()[key]
+        other = having[0].partition("=")[0] if having else group
+        advice = f"there is no such option where it stands; only {' or '.join(having)} has it: choose another {other}="
     elif meant := meant_setting(key):
         advice = f"there is no such setting; did you mean {' or '.join(meant)}?"
     else:

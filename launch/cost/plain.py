@@ -19,10 +19,10 @@ def plain(estimate: Estimate) -> dict[str, Any]:
         ``network`` and ``pruned_network`` (None if nothing is pruned): parameters of the U-Net's parts and in all, and
         MACs of one forward pass; ``pruned_after``: root rounds before the pruning. ``total``: of each hop in each
         direction and of ``all``, its ``messages``, ``parameters`` and ``bytes`` in the whole run; ``unsaved``: the same
-        with exchange=full, codec=float32 and pruning=none; ``saved``: share of these bytes that is saved. ``costs``:
-        ``root_bytes``, ``bytes``, ``client_epochs``, ``image_passes`` and ``forward_macs`` of the whole run, the last
-        two None where nobody knows here who has how many images; ``reference``: the same of flat FedAvg at equal client
-        epochs, and its ``name``; ``shares``: of the reference's.
+        with exchange=full, codec=float32, pruning=none and adapters=none; ``saved``: share of these bytes that is
+        saved. ``costs``: ``root_bytes``, ``bytes``, ``client_epochs``, ``image_passes`` and ``forward_macs`` of the
+        whole run, the last two None where nobody knows here who has how many images; ``reference``: the same of flat
+        FedAvg at equal client epochs, and its ``name``; ``shares``: of the reference's.
         ``periods``: the same counts for the root rounds ``first`` to ``last`` together, 0 being what comes before the
         first. ``exact``: whether a run without faults will count just this. ``notes``: why not, and what is not
         counted.

@@ -22,7 +22,7 @@ def show(estimate: Estimate, console: Console) -> None:
     for table in (_networks(estimate), _whole_run(estimate, hops), _rounds(estimate, hops), _in_relation(estimate)):
         console.print(table)
         console.print()
-    text = "saved: share of what this run would send with exchange=full, codec=float32, pruning=none: "
+    text = "saved: share of what this run would send with exchange=full, codec=float32, pruning=none, adapters=none: "
     console.print(Text(text + size(total(estimate.unsaved.values()).bytes), DETAIL), soft_wrap=True)
     text = "share: of what flat FedAvg costs with as many participants in as many rounds, so with as many client epochs"
     console.print(Text(text, DETAIL), soft_wrap=True)

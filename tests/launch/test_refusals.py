@@ -39,7 +39,8 @@ def test_what_was_wrong_is_said_in_one_line(overrides: list[str], error: type[Fe
 def test_the_known_settings_are_those_of_the_yaml_files() -> None:
     assert "fedavg" in groups()["method"] and "digits" in groups()["data"]
     assert settings()["rounds"] == [] and settings()["training.lr"] == []
-    assert settings()["partition.alpha"] == ["dirichlet", "quantity"]
+    assert settings()["partition.alpha"] == ["partition=dirichlet", "partition=quantity"]
+    assert settings()["model.adapters.rank"] == ["adapters=lora"]
     assert "method.method" not in settings()  # it sets what other groups have
     assert {"digits8", "ldm256"} <= set(settings()["model.unet.dropout"])  # and a model what fits it
     assert settings()["model.unet.attn_norm_num_groups"] == ["ldm256"]
