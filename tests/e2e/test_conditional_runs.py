@@ -17,6 +17,7 @@ TINY = [
     *("training.batch_size=25", "training.warmup_steps=5", "sampler.steps=2", "evaluation.every=2"),
     *("evaluation.images=10", "evaluation.final_images=10", "evaluation.classifier_epochs=1"),
 ]
+CORRECTED = ["correction.local_epochs=1", "correction.images=12", "correction.chunk=4", "correction.steps=2"]
 TABLE = "class_embedding.weight"
 
 
@@ -24,11 +25,7 @@ TABLE = "class_embedding.weight"
     ("overrides", "rows"),
     [
         (["method=fedphd", "pruning.sparse_rounds=1", "pruning.ratio=0.5", "codec=int4"], 11),
-        (
-            ["method=fedddpm", "correction.local_epochs=1", "correction.images=12", "correction.chunk=4"]
-            + ["correction.steps=2"],
-            11,
-        ),
+        (["method=fedddpm", *CORRECTED], 11),
         (["method=moon"], 11),
         (["method=feddiffuse_udec"], None),
         (["method=feddiffuse_usplit"], 11),
