@@ -2,7 +2,8 @@
 
 Each client of the default run has two of the ten digits. An independent judge, a support vector machine that has seen
 all real digits and nothing of a run, classifies 100 images of each class that the finished model draws, at several
-strengths of guidance. The judge's own accuracy on held-out digits, when it is fitted on the others, stands beside.
+strengths of guidance; beside it the Fréchet distance of these images by the run's own measure. The judge's own accuracy
+on held-out digits, when it is fitted on the others, stands beside.
 
     python -m benchmarks.conditional                          # trains both, one after the other: about half an hour
     python -m benchmarks.conditional --runs CONDITIONAL [UNCONDITIONAL]  # of run folders that are there
@@ -21,6 +22,7 @@ from fedphd.common.data.images import Indices, Pixels
 from fedphd.common.data.proportion import in_proportion
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.sampling import Sampler
+from fedphd.server.evaluation import Evaluator
 
 OF_EACH = 100
 GUIDANCE = (1.0, 1.5, 2.0, 3.0, 5.0)
@@ -55,6 +57,11 @@ def quality(run: fedphd.Run) -> str:
     return f"round {measured['round']}: fd_classifier {measured['fd_classifier']:.2f}"
 
 
+def distance(run: fedphd.Run, images: Pixels) -> float:
+    """Give the Fréchet distance that the run itself would measure of these images after its last round."""
+    return Evaluator(run.config, run.path).measure(run.config.rounds, images)["fd_classifier"]
+
+
 def trained(*overrides: str, name: str) -> fedphd.Run:
     return fedphd.train(fedphd.compose(["runtime=inprocess", *overrides]), RUNS / name)
 
@@ -72,12 +79,12 @@ def main() -> None:
     known, alone = judge(runs[0].config)
     print(f"the judge knows {alone:.1%} of held-out digits; of {OF_EACH} images of each class that were asked for:")
     classes = range(runs[0].config.model.number_of_classes or 0)
-    print("guidance   all  " + "  ".join(f"{number:4}" for number in classes))
+    print("guidance   fd_classifier   all  " + "  ".join(f"{number:4}" for number in classes))
     for guidance in GUIDANCE:
         images, labels = drawn(runs[0], guidance)
         hits = known.predict(flat(images)) == labels
         each = "  ".join(f"{hits[labels == number].mean():4.0%}" for number in np.unique(labels))
-        print(f"{guidance:8}  {hits.mean():.1%} {each}", flush=True)
+        print(f"{guidance:8}  {distance(runs[0], images):14.2f}  {hits.mean():.1%} {each}", flush=True)
 
 
 if __name__ == "__main__":

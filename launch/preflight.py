@@ -219,7 +219,8 @@ def _long_evaluations(config: Config, macs: int) -> list[str]:
     evaluation, steps = config.evaluation, config.sampler.steps
     images = max(evaluation.images, evaluation.images_at(last=True), evaluation.grid_images)
     models = config.topology.clients if config.exchange.keeps_parts else 1
-    minutes = models * images * steps * macs / CPU_SPEED / (os.cpu_count() or 1) / 60
+    passes = 1 if config.model.classes is None or config.sampler.guidance == 1 else 2  # of the network in a step
+    minutes = models * images * steps * passes * macs / CPU_SPEED / (os.cpu_count() or 1) / 60
     if minutes < LONG:
         return []
     whose = "" if models == 1 else f" with each of {models} clients' models"

@@ -85,14 +85,15 @@ def _assignment_pixels(
 
 def class_shares(run: RecordedRun) -> dict[str, float]:
     """Read the share of each class among the generated images of the newest evaluation that tells."""
+    return _of_classes(run, "class_share/")
+
+
+def _of_classes(run: RecordedRun, prefix: str) -> dict[str, float]:
+    """Read what the newest evaluation that tells says of each class."""
     for line in reversed(run.metrics):
-        shares = {
-            key.removeprefix("class_share/"): value
-            for key, value in line.measures.items()
-            if key.startswith("class_share/")
-        }
-        if shares:
-            return shares
+        found = {key.removeprefix(prefix): value for key, value in line.measures.items() if key.startswith(prefix)}
+        if found:
+            return found
     return {}
 
 
@@ -122,6 +123,9 @@ def class_share_plot(run: RecordedRun) -> Plot | None:
     distance = sum(abs(share - uniform) for share in shares.values()) / 2
     alt = f"Shares of generated images: {', '.join(f'{name} {100 * share:.1f} %' for name, share in shares.items())}."
     note = f"By the run's own classifier. Total variation distance to uniform: {distance:.3f}."
+    if accuracies := _of_classes(run, "class_accuracy/"):
+        each = ", ".join(f"{name} {100 * value:.0f} %" for name, value in accuracies.items())
+        note += f" Of the images asked for of each class, it takes for that class: {each}."
     return Plot("Classes of the generated images", drawing.svg(figure, "classes"), alt, note)
 
 

@@ -9,7 +9,8 @@ from helpers import small_config
 
 from fedphd.client.latents import training_set
 from fedphd.client.place import Place
-from fedphd.common.config import compose, from_yaml, to_yaml
+from fedphd.common.config import Config, compose, from_yaml, to_yaml
+from fedphd.common.data import holder_data
 from fedphd.common.errors import SettingError
 from fedphd.launch.classes import with_classes
 from fedphd.launch.preflight import check, make_ready
@@ -43,7 +44,7 @@ def test_a_run_is_resumed_with_the_settings_that_began_it(tmp_path: Path) -> Non
     assert resumed is not None
     assert resumed.model == config.model
     tree["model"]["classes"] = None
-    with pytest.raises(SettingError, match=r"^model\.classes=None: the run to resume has labels"):
+    with pytest.raises(SettingError, match=r"^model\.classes=null: the run to resume has labels"):
         from_resumed(tree)
 
 
@@ -70,19 +71,24 @@ def own_images(folder: Path, *classes: list[str]) -> list[str]:
     return ["data=npz", f"data.path={folder}", "partition=own", f"topology.clients={len(classes)}"]
 
 
+def place(config: Config, index: int, folder: Path) -> Place:
+    data = holder_data(config, f"client-{index}")
+    return Place(config.model_copy(update={"data": data}), index, folder, folder)
+
+
 def test_clients_that_lack_classes_number_them_alike(tmp_path: Path) -> None:
     own = own_images(tmp_path, ["a", "b"], ["b", "c"], ["c"], ["a"])
     config = with_classes(small_config(LABELS, *own))
     assert config.model.number_of_classes == 3
     assert config.data.fixed_classes == ("a", "b", "c")
-    second, third = (training_set(Place(config, index, tmp_path, tmp_path), CPU) for index in (1, 2))
+    second, third = (training_set(place(config, index, tmp_path), CPU) for index in (1, 2))
     assert second.labels.tolist() == [1] * 10 + [2] * 10  # type: ignore[union-attr]
     assert third.labels.tolist() == [2] * 10  # type: ignore[union-attr]
 
 
 def test_where_clients_are_elsewhere_the_user_names_the_classes(tmp_path: Path) -> None:
     own = ["data=npz", f"data.path={tmp_path}", "partition=own", "runtime=deployment", "runtime.insecure=true"]
-    with pytest.raises(SettingError, match=r"^data\.classes=None: each client brings its own images"):
+    with pytest.raises(SettingError, match=r"^data\.classes=null: each client brings its own images"):
         with_classes(compose([LABELS, *own]))
     config = with_classes(compose([LABELS, *own, "data.classes=[a,b,c,d]"]))
     assert config.model.number_of_classes == 4

@@ -268,12 +268,13 @@ def test_names_of_classes_are_drawn_as_they_are(tmp_path: Path, name: str) -> No
     writer.start()
     clients = {"client-0": {"counts": [1, 2], "homes": ["edge-0"]}}
     (tmp_path / "partition.json").write_text(json.dumps({"class_names": [name, "other"], "clients": clients}))
-    shares = {f"class_share/{name}": 0.5, "class_share/other": 0.5}
+    shares = {f"class_share/{name}": 0.5, "class_share/other": 0.5, "class_accuracy/other": 0.75}
     text = writer.metrics.path.read_text()
     line = json.loads(text.splitlines()[0])
     writer.metrics.path.write_text(json.dumps({**line, "fd_classifier": 4.0, **shares}) + "\n")
     page = Page(write_report(tmp_path).read_text())
     assert page.words.count(name) >= 1
+    assert "it takes for that class: other 75 %" in page.words
 
 
 def test_many_clients_and_rounds_stay_small(tmp_path: Path) -> None:
