@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fedphd.common.config import Config, ModelConfig
+from fedphd.common.config import CLASS_EMBEDS, Config, ModelConfig
 from fedphd.common.config.adapters import NoAdapters
 from fedphd.common.errors import SettingError
 from fedphd.common.network.build import dense_structure, skeleton
@@ -19,7 +19,7 @@ from fedphd.common.network.rebuild import check_structure
 from fedphd.common.network.structure import Structure, StructureError
 
 # Options that change neither the weights' shapes nor what the network makes of an image.
-WITHOUT_EFFECT = {"sample_size", "dropout", "num_train_timesteps"}
+WITHOUT_EFFECT = {"sample_size", "dropout"}
 PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}  # in diffusers' words, and in ours
 
 Options = dict[str, Any]
@@ -80,12 +80,15 @@ def _plain(model: ModelConfig) -> ModelConfig:
 
 def _settings(given: Given, model: ModelConfig) -> list[str]:
     """Give the settings by which the network would be configured as the given one was, where they differ."""
-    own = _options_of(skeleton(model))
-    return [
-        shlex.quote(f"++model.unet.{key}={_shown(value)}")
-        for key, value in sorted(_options(given).items())
-        if key not in WITHOUT_EFFECT and json.dumps(value) != json.dumps(own.get(key))
-    ]
+    own, differs = _options_of(skeleton(model)), []
+    for key, value in sorted(_options(given).items()):
+        if key in WITHOUT_EFFECT or json.dumps(value) == json.dumps(own.get(key)):
+            continue
+        if key != CLASS_EMBEDS:
+            differs.append(shlex.quote(f"++model.unet.{key}={_shown(value)}"))
+        elif None in (value, own.get(key)):  # of other numbers of classes the tensors' shapes tell
+            differs.append(f"model.classes={'null' if value is None else 'labels'}")
+    return differs
 
 
 def _options(given: Given) -> Options:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedphd.common.errors import SettingError
 from fedphd.common.network.exported import FACTS, REST, exported_facts, exported_weights
-from fedphd.common.network.hub import OPTIONS, WEIGHTS, MissingFileError, Source, fetch_if_there, first_line
+from fedphd.common.network.hub import OPTIONS, WEIGHTS, Source, fetch_if_there, first_line
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.structure import Shape, Structure
 
@@ -126,17 +126,20 @@ def _difference(state: Mapping[str, Tensor], dense: Mapping[str, Shape]) -> str 
 
 def _folder(path: str) -> Path:
     """Find the folder with options and weights: that of a pipeline's U-Net, if there is one."""
-    local = Path(path).expanduser() / "unet"
-    whole = Source(KEY, path, "model", "unet" if (local / OPTIONS).is_file() else None)
+    whole, within = Source(KEY, path, "model"), Source(KEY, path, "model", "unet")
+    local = Path(path).expanduser()
+    if local.is_dir():
+        return (within if (local / "unet" / OPTIONS).is_file() else whole).folder()
     try:
-        return whole.folder()
-    except MissingFileError:
-        if Path(path).expanduser().is_dir():
-            raise
-        folder = Source(KEY, path, "model", "unet").folder()
-        for file in (FACTS, REST):  # of an export
-            fetch_if_there(path, file)
-        return folder
+        folder = whole.folder()
+    except SettingError as error:
+        try:
+            folder = within.folder()
+        except SettingError:
+            raise error from None
+    for file in (FACTS, REST, SCHEDULER, f"scheduler/{SCHEDULER}"):  # of an export, or of a pipeline
+        fetch_if_there(path, file)
+    return folder
 
 
 def _state(folder: Path, unet: Options) -> Mapping[str, Tensor]:

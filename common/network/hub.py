@@ -18,10 +18,6 @@ from fedphd.common.errors import SettingError
 OPTIONS, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 
 
-class MissingFileError(SettingError):
-    """The folder or the hub's repository is there, and a file is not in it."""
-
-
 @dataclass(frozen=True)
 class Source:
     """Where a user says that a pretrained model is.
@@ -53,10 +49,8 @@ class Source:
 
         Raises
         ------
-        MissingFileError
-            If one of the files is not there.
         SettingError
-            If there is no such folder or id, or the hub cannot be reached.
+            If there is no such folder or id, one of the files is not there, or the hub cannot be reached.
         """
         path = Path(self.path).expanduser()
         if not path.is_dir():
@@ -67,7 +61,7 @@ class Source:
         for file in (OPTIONS, WEIGHTS):
             if not (folder / file).is_file():
                 advice = f"there is no {file} in {folder}; give a folder with both {OPTIONS} and {WEIGHTS}"
-                raise MissingFileError(self.key, self.path, f"{advice}{self.elsewhere}")
+                raise self.unusable(f"{advice}{self.elsewhere}")
         return folder
 
     def unusable(self, advice: str) -> SettingError:
@@ -91,8 +85,7 @@ class Source:
             )
             raise self.unusable(f"{advice} folder") from None
         except EntryNotFoundError:
-            advice = f"has no {file} on the Hugging Face hub{self.elsewhere}"
-            raise MissingFileError(self.key, self.path, advice) from None
+            raise self.unusable(f"has no {file} on the Hugging Face hub{self.elsewhere}") from None
         except (HfHubHTTPError, OSError) as error:
             raise self.unusable(f"cannot be fetched from the Hugging Face hub ({first_line(error)})") from error
         return Path(fetched).parent
@@ -105,8 +98,8 @@ class Source:
 
 
 def fetch_if_there(id: str, file: str) -> None:
-    """Fetch a file that a repository of the hub may have, to the hub's cache."""
-    with suppress(EntryNotFoundError, LocalEntryNotFoundError):
+    """Fetch a file that a repository of the hub may have, to the hub's cache, as far as it can be reached."""
+    with suppress(EntryNotFoundError, HfHubHTTPError, OSError):
         try:
             hf_hub_download(id, file, local_files_only=True)
         except LocalEntryNotFoundError:

@@ -12,6 +12,7 @@ PLACE = re.compile(r"^# ((?:my_conf|conf|my_\w+)(?:/[\w/]+)?\.(?:py|yaml))", re.
 NEEDED = {  # what an example asks for beside its choice
     "data/stl10": ["data.root=/tmp"],
     "model/two_layers8": ["method=fedavg"],
+    "adapters/loha": ["method=fedavg", "model.init=owner/unet"],
 }
 TRAINED = [
     *("runtime=inprocess", "rounds=2", "topology.clients=2", "topology.edges=2", "topology.participation=1.0"),
