@@ -108,10 +108,11 @@ class FedPhDPipeline(DiffusionPipeline):  # type: ignore[misc]
         """
         if self.config.draws_latents and self.vae is None:
             raise ValueError("this U-Net draws latents: load the pipeline with its autoencoder, vae=...")
-        device, count = self._execution_device, batch_size
-        labels = None if class_labels is None else self._labels(class_labels, count)
-        options, side = self.unet.config, self.unet.config.sample_size
-        noise = randn_tensor((count, options.in_channels, side, side), generator, device, self.unet.dtype)
+        weights, options, count = next(self.unet.parameters()), self.unet.config, batch_size
+        device = self._execution_device if isinstance(self.unet, ModelMixin) else weights.device
+        labels = None if class_labels is None else self._labels(class_labels, count).to(device)
+        shape = (count, options.in_channels, options.sample_size, options.sample_size)
+        noise = randn_tensor(shape, generator, device, weights.dtype)
         weight = self.config.guidance if guidance_scale is None else guidance_scale
         x_0 = self._walk(guided(self.unet, labels, weight), noise, generator, num_inference_steps or self.config.steps)
         pixels = (self._decode(x_0) / 2 + 0.5).clamp(0, 1)
@@ -125,7 +126,7 @@ class FedPhDPipeline(DiffusionPipeline):  # type: ignore[misc]
             raise ValueError("this U-Net was trained without classes: leave class_labels out")
         if len(given) != count or not all(0 <= label < classes for label in given):
             raise ValueError(f"class_labels={list(given)}: give {count}, one for each image, from 0 to {classes - 1}")
-        return torch.tensor(list(given), device=self._execution_device)
+        return torch.tensor(list(given))
 
     def _walk(self, predict: Any, noise: Tensor, generator: Generators | None, steps: int) -> Tensor:
         scheduler = type(self.scheduler).from_config(self.scheduler.config)  # some remember the steps that they made

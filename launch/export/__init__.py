@@ -15,7 +15,7 @@ from fedphd.launch.export.drawable import Drawable, of_run
 from fedphd.launch.export.folder import appearing, check_free, write_pipeline
 from fedphd.launch.export.hub import OPTION, check_name, push
 from fedphd.launch.export.onnx import check_onnx, write_onnx
-from fedphd.launch.export.pipelines import drawer_of
+from fedphd.launch.export.pipelines import Drawer, drawer_of
 
 CARD = "README.md"
 
@@ -82,6 +82,7 @@ def export(asked: Asked) -> Call:
     drawable, config, state = of_run(asked.run, ema=not asked.raw, round=asked.round)
     _check_portable(asked, drawable, config)
     drawer = drawer_of(drawable, torch.device("cpu"))
+    _check_scheduler(asked, drawer)
     averaged = state.ema is not None and not asked.raw
     call = call_of(drawable, drawer, asked.hub or str(asked.out), whole=asked.whole)
     facts = {"method": config.method, "round": state.round, "averaged": averaged}
@@ -124,6 +125,13 @@ def _check_portable(asked: Asked, drawable: Drawable, config: Config) -> None:
     if asked.hub is not None and source is not None and Path(source).expanduser().exists():
         advice = f"the model's autoencoder is in a folder of this machine, {source}; add --include-autoencoder"
         raise SettingError(OPTION, asked.hub, advice)
+
+
+def _check_scheduler(asked: Asked, drawer: Drawer) -> None:
+    kind = type(drawer.pipeline.scheduler)
+    if not kind.__module__.startswith("diffusers."):
+        advice = f"its sampler has a scheduler of your own ({kind.__module__}.{kind.__qualname__})"
+        raise SettingError("run", asked.run, f"{advice}, which diffusers cannot load; fedphd sample draws with it")
 
 
 __all__ = ["Asked", "Call", "export", "print_export"]

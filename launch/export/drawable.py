@@ -116,7 +116,7 @@ def of_export(folder: Path) -> Drawable:
             _load_unet(folder / UNET),
             facts["model"],
             DiffusionConfig.model_validate(facts["diffusion"]),
-            SAMPLERS.read(facts["sampler"]),
+            _sampler(folder, facts["sampler"]),
             _autoencoder(folder, facts["model"].get("autoencoder")),
             tuple(facts["classes"] or ()),
             rest,
@@ -172,6 +172,14 @@ def _load_unet(folder: Path) -> UNet:
     if wrong := found["missing_keys"] or found["mismatched_keys"] or found["unexpected_keys"]:
         raise ValueError(f"its options and its weights do not belong together: {wrong[0]}")
     return network.eval()  # type: ignore[no-any-return]
+
+
+def _sampler(folder: Path, options: Mapping[str, Any]) -> SamplerConfig:
+    """Read the options of an export's sampler; nothing is imported because an export names it."""
+    if options["kind"] not in SAMPLERS.kinds:
+        advice = f"has a sampler of its makers' own ({options['kind']}); draw with it as its model card says"
+        raise SettingError("model", folder, advice)
+    return SAMPLERS.read(options)
 
 
 def _autoencoder(folder: Path, options: Mapping[str, Any] | None) -> Autoencoder | None:

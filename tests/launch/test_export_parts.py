@@ -186,3 +186,26 @@ def test_onnx_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SettingError, match=r"--onnx=true: needs the library onnxruntime; .*'fedphd\[onnx\]'"):
         command("export", write_run(tmp_path / "run", *TINY), tmp_path / "out", "--onnx")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_network_of_a_users_own_is_drawn_with_but_not_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "common")
+    own = ["model.network=users_networks:Plain", "~model.unet", "+model.unet={sample_size:8,in_channels:1}"]
+    run = write_run(tmp_path / "run", *own, "sampler.steps=5")
+    command("sample", run, "--n", "2", "--out", tmp_path / "drawn")
+    assert len(list((tmp_path / "drawn").iterdir())) == 2
+    with pytest.raises(SettingError, match=r"its network is your own \(users_networks:Plain\), which diffusers cannot"):
+        command("export", run, tmp_path / "out")
+
+
+def test_an_export_names_no_module_to_import(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command("export", write_run(tmp_path / "run", *TINY), out)
+    facts = json.loads((out / "fedphd.json").read_text())
+    facts["sampler"]["kind"] = "antigravity:Sampler"
+    (out / "fedphd.json").write_text(json.dumps(facts))
+    with pytest.raises(SettingError, match="has a sampler of its makers' own"):
+        command("sample", out, "--out", tmp_path / "grid.png")
+    assert "antigravity" not in sys.modules
