@@ -75,6 +75,8 @@ class Assessor:
         return Chosen(np.sort(held_out), np.sort(rng.permutation(len(data.images))[: len(held_out)]))
 
     def _loss(self, unet: UNet, pixels: Pixels) -> list[float]:
+        if not len(pixels):
+            return []
         images = as_trained(pixels, self.place, self.device)
         return OwnLoss(self.config, self.place.index, self.device).by_time(unet, images)
 
