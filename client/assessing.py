@@ -76,6 +76,8 @@ class Assessor:
         return Chosen(np.sort(held_out), np.sort(rng.permutation(len(data.labels))[: len(held_out)]))
 
     def _loss(self, unet: UNet, own: LocalImages, places: Indices) -> list[float]:
+        if not len(places):
+            return []
         images = as_trained(own.pixels[places], own.labels[places], self.place, self.device)
         return OwnLoss(self.config, self.place.index, self.device).by_time(unet, images)
 

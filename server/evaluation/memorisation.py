@@ -85,32 +85,29 @@ def judge(distances: Distances) -> Verdict | None:
     )
 
 
-def summary(verdicts: Sequence[Verdict], distances: Sequence[Distances], *, same: bool) -> dict[str, float]:
+def summary(verdicts: Sequence[Verdict], *, same: bool) -> dict[str, float]:
     """Say of all clients together how many images are repeated.
 
     Parameters
     ----------
-    verdicts, distances : Sequence
+    verdicts : Sequence[Verdict]
         Of each client, at least one.
     same : bool
-        Whether all clients were shown the same images. Then an image is a copy if it is one of any client's, and it is
-        authentic if it is so where it is nearest; else shares are means over clients.
+        Whether all clients were shown the same images. Then an image is a copy if it is one of any client's.
 
     Returns
     -------
     dict[str, float]
-        ``copied_share``; ``near_share`` and ``authentic_share``, and for both what is to be expected of a model that
-        memorises nothing, as ``_reference``.
+        ``copied_share``; ``near_share`` and ``authentic_share``, means over clients; and for both what is to be
+        expected of a model that memorises nothing, as ``_reference``.
     """
     copies: Flags = np.array([one.copies for one in verdicts])
-    authentic: Flags = np.array([one.authentic for one in verdicts])
     if same:
-        owner = np.argmin([one.nearest for one in distances], axis=0)
-        copies, authentic = np.any(copies, axis=0, keepdims=True), authentic[owner, np.arange(len(owner))]
+        copies = np.any(copies, axis=0, keepdims=True)
     return {
         "copied_share": float(copies.mean()),
         "near_share": float(np.mean([one.near for one in verdicts])),
         "near_share_reference": float(np.mean([one.expected for one in verdicts])),
-        "authentic_share": float(authentic.mean()),
+        "authentic_share": float(np.mean([one.authentic for one in verdicts])),
         "authentic_share_reference": float(np.mean([one.authentic_held_out for one in verdicts])),
     }

@@ -101,7 +101,7 @@ class OwnImages:
             self.ledger.write(Compare(round=round, peer=client, **facts, **near))
         shares = {f"copied_share/{client}": float(one.copies.mean()) for client, one in verdicts.items()}
         shares |= {f"near_share/{client}": float(one.near.mean()) for client, one in verdicts.items()}
-        return summary(list(verdicts.values()), [distances[client] for client in verdicts], same=same) | shares
+        return summary(list(verdicts.values()), same=same) | shares
 
     @staticmethod
     def _facts(verdict: Verdict) -> dict[str, int | float]:

@@ -103,7 +103,7 @@ def test_a_model_that_draws_its_training_images_is_found_and_one_that_draws_new_
     found = measured(tmp_path / "copies", np.clip(trained + noise, 0, 255).astype(np.uint8))
     assert found["copied_share"] == 1.0
     assert [found[f"copied_share/{client}"] for client in CLIENTS] == [0.25] * 4
-    assert found["authentic_share"] < 0.1
+    assert found["authentic_share"] <= 0.75  # of each client's images, the five copies are not
     assert [one["flagged"] for one in told(tmp_path / "copies", "compare")] == [True] * 4
 
     found = measured(tmp_path / "new", load(config.data, "holdout", 0).images(np.arange(100)))

@@ -76,7 +76,7 @@ def test_copies_are_told_and_warned_of(tmp_path: Path, caplog: pytest.LogCapture
     assert clients.asked[0][0] == 2
     assert (found["copied_share/client-0"], found["copied_share/client-1"]) == (0.5, 0.0)
     assert (found["near_share/client-0"], found["near_share/client-1"]) == (0.5, 0.0)
-    assert found["copied_share"] == found["authentic_share"] == 0.5
+    assert (found["copied_share"], found["authentic_share"]) == (0.5, 0.75)
     told = events(clients.ledger, "compare")
     assert [(one["peer"], one["copies"], one["flagged"]) for one in told] == [
         ("client-0", 1, True),

@@ -41,7 +41,7 @@ def find_features(name: str) -> FeatureMap:
     if name in FEATURES:
         return FEATURES[name]
     if ":" not in name:
-        raise SettingError(KEY, name, no_such("features", name, FEATURES, "package.module:attribute"))
+        raise SettingError(KEY, name, no_such("kind of features", name, FEATURES, "package.module:attribute"))
     found = import_object(KEY, name)
     made = found() if isinstance(found, type) else found
     if not callable(made):
