@@ -11,7 +11,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ROOMS = ("client", "common", "conf", "edge", "fedphd", "launch", "server")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = {"datasets", "lmdb", "onnxruntime", "onnxscript", "peft", "tensorboard"}  # imported only where it is asked for
+EXTRAS = {  # imported only where the user asks for it
+    "datasets",
+    "lmdb",
+    "nibabel",
+    "onnxruntime",
+    "onnxscript",
+    "peft",
+    "pydicom",
+    "tensorboard",
+}
 
 
 def name(requirement: str) -> str:

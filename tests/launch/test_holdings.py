@@ -94,11 +94,14 @@ def test_one_class_and_partitions_by_class(tmp_path: Path) -> None:
         write(tmp_path / f"{number}.png")
     for partition, told in (
         (["partition=pathological"], "the images are of one class; use partition=iid or quantity"),
-        (["partition=dirichlet", "partition.alpha=1"], "the images are of one; use iid or quantity"),
+        (
+            ["partition=dirichlet", "partition.alpha=1", "partition.min_samples=1"],
+            "the images are of one; use iid or quantity",
+        ),
     ):
         with pytest.raises(SettingError, match=told):
             check(config(tmp_path, *COLOUR, *partition))
-    (note,) = check(config(tmp_path, *COLOUR, "partition=quantity", "partition.alpha=1"))
+    (note,) = check(config(tmp_path, *COLOUR, "partition=quantity", "partition.alpha=1", "partition.min_samples=1"))
     assert note.startswith("images: no subfolders: all 20 images are of one class, image")
 
 

@@ -71,5 +71,7 @@ def test_a_path_with_signs_is_shown_in_the_quotes_that_it_needs(path: str) -> No
 
 
 def test_a_list_that_cannot_be_read() -> None:
-    with pytest.raises(SettingError, match=r"^data\.classes=\[Bücher\]: is no list or mapping that Hydra reads; text"):
+    with pytest.raises(
+        SettingError, match=r"^data\.classes=\[Bücher\]: is no list or mapping that Hydra can read; text"
+    ):
         compose(["data=folder", "data.size=8", "data.path=/a", "data.classes=[Bücher]"])
