@@ -159,9 +159,10 @@ def check_compared(registry: Registry, weighting: TiersWeighting) -> None:
     for edge in registry.nodes:
         lacking = set(registry.classes) - set(registry.told_by(edge))
         if lacking:
+            choice = f"weighting.edge.kind={weighting.edge.kind}"
             raise RegistrationError(
-                f"no client of {edge} has images of class {min(lacking)}, and weighting.edge={weighting.edge.kind} "
-                f"compares labels over all classes: give all of them by data.classes"
+                f"no client of {edge} has images of class {min(lacking)}, and {choice} compares labels "
+                "over all classes: give all of them by data.classes"
             )
 
 

@@ -62,8 +62,8 @@ def test_a_root_without_images_measures_nothing(tmp_path: Path) -> None:
     write_images(tmp_path / "own" / "client-0", cat=2)
     write_images(tmp_path / "own" / "client-1", dog=3)
     own = ["partition=own", "topology.clients=2"]
-    config, [note] = make_ready(folder_config(tmp_path / "own", *own), tmp_path / "run")
-    assert note == "the root has no images of its own: pictures are drawn, and nothing is measured"
+    config, notes = make_ready(folder_config(tmp_path / "own", *own), tmp_path / "run")
+    assert notes[0] == "the root has no images of its own: pictures are drawn, and nothing is measured"
     run(config, tmp_path / "run")
     assert (tmp_path / "run" / "samples" / "round_0001.png").exists()
     told = r"^data.path=.*own/root: no such file or folder; the root measures with these: .* use evaluation=grid$"
@@ -124,10 +124,10 @@ def test_an_archive_without_images_of_the_highest_class_trains(tmp_path: Path) -
 
 
 def test_damaged_pixels_of_an_archive_are_found_before_the_start(tmp_path: Path) -> None:
-    pixels = RNG.integers(0, 256, (60, 8, 8), np.uint8)
-    np.savez(tmp_path / "a.npz", train_x=pixels, train_y=np.arange(60) % 10)
+    pixels = RNG.integers(0, 256, (600, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", train_x=pixels, train_y=np.arange(600) % 10)
     content = bytearray((tmp_path / "a.npz").read_bytes())
-    content[2000] ^= 255
+    content[20_000] ^= 255
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(SettingError, match=r"^data.path=.*a.npz: train_x cannot be read as NumPy's \(Bad CRC-32"):
         make_ready(small_config("data=npz", f"data.path={tmp_path / 'a.npz'}", *FEW), tmp_path / "run")
