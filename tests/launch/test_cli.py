@@ -198,7 +198,7 @@ def completed(folder: Path, line: str) -> set[str]:
     ("line", "words"),
     [
         ("fedphd com", {"compare", "compose"}),
-        ("fedphd re", {"register", "report", "resume"}),
+        ("fedphd re", {"register", "report", "resume", "resources."}),
         ("fedphd resume ro", set()),
         ("fedphd resume runs/one roun", {"rounds="}),
         ("fedphd to", {"topology=", "topology."}),
