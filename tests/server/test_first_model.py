@@ -119,7 +119,9 @@ def test_a_model_that_is_told_no_classes(tmp_path: Path) -> None:
     told = r"it has a tensor class_embedding.weight .*; set what it was made with: model.classes=labels$"
     refused(started(saved(tmp_path / "some", num_class_embeds=11)), told)
     assert identified(started(tmp_path / "some", *labels))[1] == []
-    refused(started(saved(tmp_path / "other", num_class_embeds=4), *labels), r"class_embedding.weight has shape \[4, ")
+    refused(
+        started(saved(tmp_path / "other", num_class_embeds=4), *labels), "class_embedding.weight: 4 rows must be 11"
+    )
 
 
 def test_a_model_of_this_program_is_named(tmp_path: Path) -> None:
