@@ -187,7 +187,7 @@ def _check_classes(model: ModelConfig, known: list[str]) -> None:
         )
         raise SettingError("model.classes", model.classes, advice)
     if type(embeds) is not int or embeds < 2:
-        advice = f"needs model.unet.{CLASS_EMBEDS}, the number of classes and one; a start sets it from the images"
+        advice = f"needs model.unet.{CLASS_EMBEDS}, the number of classes and one, which fedphd reads from the images"
         raise SettingError("model.classes", model.classes, advice)
 
 
