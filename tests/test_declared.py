@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ROOMS = ("client", "common", "conf", "edge", "fedphd", "launch", "server")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-EXTRAS = {"datasets", "lmdb", "tensorboard"}  # imported only where the user asks for it
+EXTRAS = {"datasets", "lmdb", "nibabel", "pydicom", "tensorboard"}  # imported only where the user asks for it
 
 
 def name(requirement: str) -> str:
