@@ -26,7 +26,7 @@ def test_a_model_says_how_it_is_trained(name: str) -> None:
 def test_the_digits_training_does_not_leak_into_other_models(name: str) -> None:
     digits, other = compose().training, model(name).training
     assert (digits.lr, digits.batch_size, digits.schedule) == (4e-3, 16, "linear")
-    assert other.lr < digits.lr and other.batch_size > digits.batch_size and other.schedule == "constant"
+    assert other.lr < digits.lr and other.schedule == "constant"
 
 
 def test_a_large_u_net_is_trained_as_in_its_paper() -> None:
