@@ -16,7 +16,7 @@ def in_proportion(counts: Sequence[float], images: int, first: int = 0) -> Indic
     Parameters
     ----------
     counts : Sequence[float]
-        How much each class counts, shape (classes,), not negative and not all zero.
+        How much each class counts, shape (classes,), not negative; if all are zero, classes count alike.
     images : int
         n.
     first : int
@@ -28,6 +28,8 @@ def in_proportion(counts: Sequence[float], images: int, first: int = 0) -> Indic
         Class numbers, shape (n,).
     """
     weights = np.asarray(counts, np.float64)
+    if not weights.any():
+        weights = np.ones_like(weights)
     total = weights.sum()
     asked = np.empty(first + images, np.int64)
     behind = np.zeros(len(weights))  # in images times the total, so that whole counts stay exact

@@ -14,6 +14,10 @@ def test_by_hand() -> None:
     assert in_proportion([3, 0, 1], 8).tolist() == [0, 0, 2, 0, 0, 0, 2, 0]
 
 
+def test_where_noise_left_no_image_classes_count_alike() -> None:
+    assert in_proportion([0, 0, 0], 5).tolist() == [0, 1, 2, 0, 1]
+
+
 @given(counts, st.integers(0, 60))
 def test_each_class_gets_its_share_at_any_length(numbers: list[int], images: int) -> None:
     asked = np.bincount(in_proportion(numbers, images), minlength=len(numbers))
