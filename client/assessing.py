@@ -66,7 +66,7 @@ class Assessor:
             held_out = data.held_out.pixels[chosen.held_out]
             loss = self._loss(unet, data.held_out, chosen.held_out)
             training_loss = self._loss(unet, data.train, chosen.training)
-            distances = self._distances(unet, data, held_out) if self.errand.images else None
+            distances = self._distances(unet, data, held_out) if self.errand.images and len(held_out) else None
         return Assessment(self.place.name, len(held_out), loss, training_loss, distances)
 
     def _choose(self, data: LocalData) -> Chosen:
@@ -89,7 +89,7 @@ class Assessor:
         name = self.config.evaluation.memorisation_features
         training = features_of(data.images, name, self.device)
         of_generated = self._near(features_of(generated, name, self.device), training)
-        of_held_out = self._near(features_of(held_out, name, self.device), training) if len(held_out) else ([], [], [])
+        of_held_out = self._near(features_of(held_out, name, self.device), training)
         return Distances(*of_generated, *of_held_out)
 
     def _generated(self, unet: UNet) -> Pixels:

@@ -101,8 +101,8 @@ class ExpectedAssessment(Expected[Assessment, Assessment]):
         bins = self.bins if message.images else 0
         self._check("loss", (message.loss, message.training_loss), bins)
         distances = message.distances
-        if (distances is None) != (self.generated == 0):
-            raise MessageError("distances must come where, and only where, generated images are to be compared")
+        if (distances is None) == bool(self.generated and message.images):
+            raise MessageError("distances must come where, and only where, there are images to be compared")
         if distances is not None:
             self._check("distances of generated images", distances.of_generated, self.generated)
             self._check("distances of held-out images", distances.of_held_out, message.images)

@@ -157,6 +157,11 @@ def test_a_client_that_holds_nothing_out_has_no_losses_to_tell(tmp_path: Path, s
     assert (told.images, told.loss, told.training_loss) == (0, [], [])
 
 
+def test_nor_does_it_tell_distances_that_nobody_could_judge(tmp_path: Path, start: PackedModel) -> None:
+    told = assessed(settings(), tmp_path, shown(start, np.zeros((2, 1, 8, 8), np.uint8)))
+    assert (told.images, told.distances) == (0, None)
+
+
 def test_training_images_among_generated_ones_are_no_distance_away(tmp_path: Path, start: PackedModel) -> None:
     config = settings(HELD_OUT)
     own = local_data(config, 0)

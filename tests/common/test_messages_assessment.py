@@ -1,4 +1,4 @@
-"""What clients tell of a model: as many numbers as were asked for, finite, and no distance below zero."""
+"""What clients tell of a model: as many numbers as were asked for, finite, and none below zero."""
 
 import json
 from dataclasses import replace
@@ -38,6 +38,12 @@ def test_losses_that_are_no_numbers(name: str, value: object) -> None:
     assert "lists of finite numbers" in changed("losses", **{name: value})
 
 
+@pytest.mark.parametrize("name", ["loss", "training_loss"])
+@pytest.mark.parametrize("value", [-1e-9, 1.1e6, 3e38])
+def test_losses_that_no_model_has(name: str, value: float) -> None:
+    assert "losses must be from 0 to 1,000,000" in changed("losses", **{name: [0.5, value]})
+
+
 def test_numbers_that_nobody_asked_for() -> None:
     assert "must be a JSON object with loss, training_loss" in changed("losses", more=[1.0])
     assert "must be a JSON object with nearest, ratio" in changed("distances", more=[1.0])
@@ -49,7 +55,8 @@ def check(told: Assessment, generated: int = 2, *overrides: str) -> Assessment:
 
 def test_what_was_asked_for_is_taken() -> None:
     assert check(TOLD) == TOLD
-    assert check(Assessment("client-0", 0, [], []), 0).images == 0
+    for generated in (0, 2):
+        assert check(Assessment("client-0", 0, [], []), generated).images == 0
     few = Assessment("client-0", 1, [0.5] * 4, [0.5] * 4)
     assert check(few, 0, "diffusion.timesteps=4", "sampler.steps=2") == few
 
@@ -62,6 +69,7 @@ def test_what_was_asked_for_is_taken() -> None:
         ({"training_loss": [0.5] * 11}, 2, "loss: 11 numbers instead of 10"),
         ({"loss": [], "training_loss": []}, 2, "loss: 0 numbers instead of 10"),
         ({"images": 0}, 2, "loss: 10 numbers instead of 0"),
+        ({"images": 0, "loss": [], "training_loss": []}, 2, "distances must come where, and only where"),
         ({"distances": None}, 2, "distances must come where, and only where"),
         ({}, 0, "distances must come where, and only where"),
         ({}, 3, "distances of generated images: 2 numbers instead of 3"),

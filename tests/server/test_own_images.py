@@ -21,7 +21,7 @@ def assessment(index: int, loss: float, near: float | None = None, images: int =
     losses = [loss + 0.01 * number for number in range(10)] if images else []
     distances = None
     if near is not None:
-        distances = Distances([near, 0.9], [2 * near, 1.8], [0.4, 0.4], *([FAR, FAR, FAR] if images else [[], [], []]))
+        distances = Distances([near, 0.9], [2 * near, 1.8], [0.4, 0.4], FAR, FAR, FAR)
     return Assessment(f"client-{index}", images, losses, [0.1] * len(losses), distances)
 
 

@@ -10,6 +10,7 @@ from fedphd.common.wire import records
 from fedphd.common.wire.records import MessageError
 
 NO_DISTANCES = "{}"
+MOST_LOSS = 1e6  # of noise whose variance is 1: a mean over clients must not be one client's word
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Assessment:
     loss, training_loss : list[float]
         Mean loss on them, by bins of diffusion times (`fedphd.common.training.time_bins`); empty without images.
     distances : Distances or None
-        Of generated images, where they were asked for.
+        Of generated images, where they were asked for and an image is held out.
     """
 
     client: str
@@ -100,5 +101,7 @@ class Assessment:
         records.only(content, "assessment")
         record = records.config(content, "assessment", "client images losses distances")
         losses = records.number_lists(record, "losses", "loss", "training_loss")
+        if not all(0 <= loss <= MOST_LOSS for numbers in losses.values() for loss in numbers):
+            raise MessageError(f"losses must be from 0 to {MOST_LOSS:,.0f}")
         client, images = records.text(record, "client"), records.count(record, "images")
         return cls(client, images, losses["loss"], losses["training_loss"], Distances.read(record))
