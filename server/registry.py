@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from reprlib import repr as shortened
 from statistics import fmean
@@ -92,7 +93,9 @@ def over_common_classes(profiles: Mapping[str, Profile]) -> dict[str, Profile]:
     }
 
 
-def register(grid: Grid, topology: TopologyConfig, ledger: Ledger, classes: Sequence[str] | None = None) -> Registry:
+def register(
+    grid: Grid, topology: TopologyConfig, ledger: Ledger, classes: Sequence[str] | None = None, *, alike: bool = False
+) -> Registry:
     """Ask every edge for its roster, as the edges come.
 
     Parameters
@@ -106,11 +109,14 @@ def register(grid: Grid, topology: TopologyConfig, ledger: Ledger, classes: Sequ
         Takes the events that edges send along, and what clients noted of their images.
     classes : Sequence[str], optional
         The classes that all clients must name (`data.classes`); without, they agree on those of all.
+    alike : bool
+        Whether all must name the same classes in the same order, as where one set is split (`Partition.splits`):
+        clients whose copies of it differ would hold parts that overlap.
 
     Raises
     ------
     RegistrationError
-        If an edge fails or is missing, a client is missing, cannot take part, names a class that it must not, or tells
+        If an edge fails or is missing, a client is missing, cannot take part, names classes that it must not, or tells
         two edges different things.
     """
     edges, expected = edge_ids(topology), homes(topology)
@@ -131,6 +137,8 @@ def register(grid: Grid, topology: TopologyConfig, ledger: Ledger, classes: Sequ
         raise RegistrationError(f"not registered: {', '.join(missing)}")
     ours = {client: profiles[client] for client in expected}
     _check_classes(ours, classes)
+    if alike:
+        _check_alike(ours)
     for client, profile in ours.items():
         for note in profile.notes:
             ledger.write(Note(peer=client, text=note))
@@ -173,6 +181,23 @@ def _check_classes(profiles: Mapping[str, Profile], classes: Sequence[str] | Non
         if strange or (classes is not None and len(profile.classes) < len(classes)):
             what = f"names the class {shortened(strange[0])}" if strange else "does not name all classes"
             raise RegistrationError(f"{client} {what}, and data.classes is {', '.join(classes or ())}")
+
+
+def _check_alike(profiles: Mapping[str, Profile]) -> None:
+    """Check that all clients name the same classes in the same order."""
+    first, *others = profiles.values()
+    for other in others:
+        for own, its in zip_longest(other.classes, first.classes):
+            if own != its:
+                raise RegistrationError(
+                    f"{other.client} names {_class(own)} where {first.client} names {_class(its)}, and clients that "
+                    "share one set need the same copy of it: give all the same images, or each its own with "
+                    "partition=own"
+                )
+
+
+def _class(name: str | None) -> str:
+    return "no further class" if name is None else f"the class {shortened(name)}"
 
 
 def _resent(ledger: Ledger) -> Callable[[Message, str], None]:

@@ -93,7 +93,7 @@ def _train(edges: Grid, config: Config, run_dir: Path, ledger: Ledger) -> Global
     pruning = PruningSchedule(config, ledger)
     state = _resumed(config, ledger) or _first_state(config, pruning)
     try:
-        registry = register(edges, config.topology, ledger, config.data.fixed_classes)
+        registry = register(edges, config.topology, ledger, config.data.fixed_classes, alike=config.partition.splits)
         check_compared(registry, config.weighting)
         registry.save(run_dir / PARTITION)
         auxiliary = _auxiliary(config, registry, run_dir, ledger)

@@ -137,6 +137,25 @@ def test_the_users_list_of_classes_is_kept(ledger: Ledger) -> None:
             register(grid, topology(), ledger, classes)
 
 
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        (["a", "x"], "the class 'x' where client-0 names the class 'b'"),
+        (["b", "a"], "the class 'b' where client-0 names the class 'a'"),
+        (["a"], "no further class where client-0 names the class 'b'"),
+        (["a", "b", "x"], "the class 'x' where client-0 names no further class"),
+    ],
+)
+def test_parts_of_one_set_need_the_same_copy_of_it(ledger: Ledger, classes: list[str], told: str) -> None:
+    """... also where each edge's own clients agree."""
+    other = Profile("client-2", len(classes), classes, [1.0] * len(classes))
+    grid = RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [other]))
+    with pytest.raises(RegistrationError, match=rf"^client-2 names {told}, and clients that share one set need"):
+        register(grid, topology(), ledger, alike=True)
+    sound = RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [C]))
+    assert register(sound, topology(), ledger, alike=True).classes == ["a", "b"]
+
+
 def test_notes_of_clients_come_into_the_ledger_once(ledger: Ledger) -> None:
     noted = replace(B, notes=["3 hidden files left out", "12 bits"])
     register(RosterGrid(Roster("edge-0", [A, noted]), Roster("edge-1", [noted, C])), topology(), ledger)
