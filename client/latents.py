@@ -72,15 +72,27 @@ def as_trained(
     return TrainingSet(tensors[LATENTS], tensors.get(MIRRORED), labels=told)
 
 
-def _told(place: Place, labels: Indices) -> Tensor | None:
-    """Give the images' classes, if the U-Net is told them; refuse those of another numbering than the model's."""
-    if place.config.model.classes is None:
-        return None
-    told, found = place.config.model.number_of_classes, len(local_data(place.config, place.index).classes)
+def check_numbering(place: Place) -> None:
+    """Check that a client numbers its classes as a U-Net that is told them does.
+
+    Raises
+    ------
+    SettingError
+        If it has more or fewer classes than the model.
+    """
+    model = place.config.model
+    if model.classes is None:
+        return
+    told, found = model.number_of_classes, len(local_data(place.config, place.index).classes)
     if told != found:
         advice = f"the model was made for {told} classes, {place.name} has {found}; all need the same"
-        raise SettingError("model.classes", place.config.model.classes, advice)
-    return torch.from_numpy(labels.copy())
+        raise SettingError("model.classes", model.classes, advice)
+
+
+def _told(place: Place, labels: Indices) -> Tensor | None:
+    """Give the images' classes, if the U-Net is told them."""
+    check_numbering(place)
+    return None if place.config.model.classes is None else torch.from_numpy(labels.copy())
 
 
 def _name(images: Tensor, autoencoder: Autoencoder, flip: bool) -> str:
