@@ -7,7 +7,7 @@ from flwr.app import RecordDict
 
 from fedphd.common.flower.expected import Expected
 from fedphd.common.flower.question import Incoming, Question, Receipt
-from fedphd.common.wire.messages import TASKS, ClientErrand
+from fedphd.common.wire.messages import ASSESS, TASKS, ClientErrand
 from fedphd.edge.edge_site import EdgeSite
 
 M = TypeVar("M", bound=Incoming)
@@ -57,5 +57,9 @@ class ErrandQuestion(Question[M, A]):
         return self.expected.receipt(message)
 
     def forget(self, peer: str) -> None:
-        """Send the whole network the next time; nothing is confirmed, since what errands bring is not kept."""
-        self.site.downlink.forget(peer)
+        """Send the whole network the next time; nothing is confirmed, since what errands bring is not kept.
+
+        Training goes on after an assessment as it would without one.
+        """
+        if self.task != ASSESS:
+            self.site.downlink.forget(peer)

@@ -8,7 +8,7 @@ from flwr.app import RecordDict
 from fedphd.common.config.topology import edge_timeout
 from fedphd.common.flower.question import Question, Receipt
 from fedphd.common.run.events import Event
-from fedphd.common.wire.messages import TASKS, Errand, Gathered
+from fedphd.common.wire.messages import ASSESS, TASKS, Errand, Gathered
 from fedphd.server.root_site import RootSite
 
 
@@ -57,5 +57,9 @@ class GatherQuestion(Question[Gathered, Gathered]):
         return message.events
 
     def forget(self, peer: str) -> None:
-        """Send the whole network the next time; nothing is confirmed, since what errands bring is not kept."""
-        self.site.downlink.forget(peer)
+        """Send the whole network the next time; nothing is confirmed, since what errands bring is not kept.
+
+        Training goes on after an assessment as it would without one.
+        """
+        if self.task != ASSESS:
+            self.site.downlink.forget(peer)

@@ -248,6 +248,16 @@ def test_an_edge_that_fails_gets_the_whole_network_the_next_time(tmp_path: Path)
     assert [order.download.parts for order in run.orders()] == [("decoder",), PARTS]
 
 
+def test_an_edge_that_fails_while_it_only_measures_is_sent_what_it_would_be_without(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "exchange=udec", start=NETWORK)
+    run.rounds(1)
+    sound = run.edges[1]
+    replace_edge(run, BrokenEdge)
+    assert [told.client for told in run.errands().assessments()] == ["client-0", "client-1"]
+    run.grid._edges[2] = sound
+    assert [order.download.parts for order in run.orders()] == [("decoder",), ("decoder",)]
+
+
 def test_an_edge_that_gathers_in_anothers_name_is_refused(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     replace_edge(run, Impostor)
@@ -321,7 +331,7 @@ def test_who_fails_or_tells_what_cannot_be_is_left_out(tmp_path: Path) -> None:
 
     def change(content: RecordDict) -> RecordDict:
         told = Assessment.read(content)
-        return replace(told, loss=[-1.0]).write() if told.client == "client-2" else content
+        return replace(told, loss=[1.0]).write() if told.client == "client-2" else content
 
     spoil(run, change)
     assert [one.client for one in run.errands().assessments()] == ["client-0", "client-3"]
