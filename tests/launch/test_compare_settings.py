@@ -56,7 +56,14 @@ def test_labels() -> None:
 
 def test_settings_that_are_newer_than_a_run_have_their_defaults() -> None:
     old = {"sampler.kind": "dpm_solver", "sampler.steps": "9", "model.name": "digits8"}
-    keys = ["sampler.guidance", "sampler.eta", "sampler.spacing", "model.classes", "model.adapters.kind", "assignment.a"]
+    keys = [
+        "sampler.guidance",
+        "sampler.eta",
+        "sampler.spacing",
+        "model.classes",
+        "model.adapters.kind",
+        "assignment.a",
+    ]
     assert completed(old, keys) == {
         **old,
         "sampler.guidance": "1.0",
