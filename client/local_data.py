@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedphd.common.config import Config
 from fedphd.common.data import DataSet, ImageSet, load
-from fedphd.common.data.cache import keep, name_of
+from fedphd.common.data.cache import keep, name_of_part
 from fedphd.common.data.images import Indices, Pixels
 from fedphd.common.data.partitions import Partition, hold_out, partition
 
@@ -97,7 +97,7 @@ def _find(data: DataSet, scheme: Partition, clients: int, seed: int, index: int)
         own = partition(images.labels, len(images.class_names), scheme, clients, seed)[index]
     else:
         own = np.arange(len(images.labels))
-    name = name_of(data, scheme.model_dump(mode="json"), clients, seed, index)
+    name = name_of_part(data, scheme, clients, seed, index)
     train, held_out = (images.subset(own[places]) for places in hold_out(len(own), scheme.holdout, seed, index))
     cache = data.kept_at
     return LocalData(LocalImages(train, cache, name), LocalImages(held_out, cache, f"{name}_held_out"))

@@ -217,15 +217,18 @@ def _idle_assignment(config: Config) -> list[str]:
 
 def _long_evaluations(config: Config, macs: int) -> list[str]:
     evaluation, steps = config.evaluation, config.sampler.steps
-    images = max(evaluation.images, evaluation.images_at(last=True), evaluation.grid_images)
     models = config.topology.clients if config.exchange.keeps_parts else 1
+    beside = evaluation.grid_images if config.model.classes is not None and models == 1 else 0  # a picture of its own
+    last = evaluation.images_at(last=True) + evaluation.memorisation
+    images = max(max(evaluation.images, last) + beside, evaluation.grid_images)
     passes = 1 if config.model.classes is None or config.sampler.guidance == 1 else 2  # of the network in a step
     minutes = models * images * steps * passes * macs / CPU_SPEED / (os.cpu_count() or 1) / 60
     if minutes < LONG:
         return []
+    asked = ["evaluation.memorisation"] * bool(evaluation.memorisation)
+    lower = ["evaluation.images", "evaluation.final_images", *asked]
     whose = "" if models == 1 else f" with each of {models} clients' models"
     return [
         f"an evaluation draws up to {images} images{whose} in {steps} steps: about {minutes:.0f} minutes on this CPU; "
-        f"lower evaluation.images or evaluation.final_images, or sampler.steps={steps}, or draw a few with "
-        "evaluation=grid"
+        f"lower {', '.join(lower)} or sampler.steps={steps}, or draw a few with evaluation=grid"
     ]

@@ -14,7 +14,7 @@ from fedphd.common.run.events import Checkpoint, Evaluate, Reuse
 from fedphd.common.run.json_lines import JsonLines, read_lines
 from fedphd.common.run.ledger import Ledger
 from fedphd.common.run.metrics import Metrics
-from fedphd.common.run.run_folder import CHECKPOINTS, EVALUATION, METRICS, NEAREST
+from fedphd.common.run.run_folder import CHECKPOINTS, CLIENTS, EVALUATION, IMAGES, METRICS, NEAREST
 from fedphd.common.wire.messages import Drawing
 from fedphd.server import checkpoint
 from fedphd.server.evaluation import Evaluator
@@ -135,7 +135,10 @@ class Recorder:
         """Draw images for the clients to compare, and show them beside the training images if these are the root's."""
         generated = self.evaluator.draw(load_unet(self.config, self.state.best), images)
         if are_roots_own(self.config):
-            show_nearest(self.config, generated, self.run_dir / EVALUATION / NEAREST, self.evaluator.device)
+            config, kept = self.config, self.run_dir / CLIENTS / IMAGES
+            if kept.is_dir():  # clients of this process or machine have decoded theirs
+                config = config.model_copy(update={"data": config.data.keeping_at(kept)})
+            show_nearest(config, generated, self.run_dir / EVALUATION / NEAREST, self.evaluator.device)
         return generated
 
     def _tell_reused(self) -> None:

@@ -2,7 +2,7 @@
 
 from fedphd.common.config.codec import EXACT, AccessCodec, BackboneCodec, HopsCodec, WaysCodec
 from fedphd.common.config.correction import CorrectionConfig, FineTuning
-from fedphd.common.config.identity import affects, decides
+from fedphd.common.config.identity import affects, decides, default
 from fedphd.common.config.load import (
     compose,
     from_run_config,
@@ -56,6 +56,7 @@ __all__ = [
     "affects",
     "compose",
     "decides",
+    "default",
     "from_run_config",
     "from_yaml",
     "leaves",

@@ -1,10 +1,11 @@
 """What each setting affects, as its section in the schema says; which settings make a run that run."""
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterator, Mapping
+from functools import cache, reduce
 from typing import get_args
 
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from fedphd.common.choices import Affects, At, Section
 from fedphd.common.config.correction import FineTuning
@@ -49,6 +50,24 @@ def decides(key: str, config: Config) -> bool:
     return Affects.MODEL in said or (trained_on and Affects.MEASUREMENT in said)
 
 
+def default(key: str, chosen: Mapping[str, str]) -> object:
+    """Give the value of a setting that a configuration leaves out, as one of an older version does.
+
+    Parameters
+    ----------
+    key : str
+        The setting's dotted name.
+    chosen : Mapping[str, str]
+        The settings that the configuration has, which say what is chosen of each group.
+
+    Returns
+    -------
+    object
+        `PydanticUndefined` if it has to be given, or what is chosen has no such setting.
+    """
+    return _default(Config, key.split("."), "", chosen)
+
+
 def sections_of(field: FieldInfo) -> list[type[Section]]:
     """List the sections that a field may hold: one, or all registered choices of a group; none for an option."""
     for note in field.metadata:
@@ -72,6 +91,27 @@ def _settings(sections: list[type[Section]], path: str) -> Iterator[str]:
                 yield from _settings(inner, f"{key}.")
             else:
                 yield key
+
+
+def _default(section: type[Section], names: list[str], path: str, chosen: Mapping[str, str]) -> object:
+    for name, field in section.model_fields.items():
+        if names[0] not in (name, field.alias):
+            continue
+        key, given = f"{path}{names[0]}", field.get_default(call_default_factory=True)
+        if not any(other.startswith(f"{key}.") for other in chosen):  # nothing is said of this group
+            return reduce(lambda value, inner: getattr(value, inner, PydanticUndefined), names[1:], given)
+        inner = _chosen(field, key, chosen)
+        return PydanticUndefined if inner is None else _default(inner, names[1:], f"{key}.", chosen)
+    return PydanticUndefined
+
+
+def _chosen(field: FieldInfo, key: str, chosen: Mapping[str, str]) -> type[Section] | None:
+    """Find what is chosen of a group; of a class of the user's own, what all choices have."""
+    for note in field.metadata:
+        if isinstance(note, At):
+            known = dict(zip(note.choices.kinds, note.choices.classes, strict=True))
+            return known.get(chosen.get(f"{key}.{note.choices.named_by}", ""), note.choices.base)
+    return next(iter(sections_of(field)), None)
 
 
 def _affected(sections: list[type[Section]], names: list[str], default: frozenset[Affects]) -> frozenset[Affects]:

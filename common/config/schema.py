@@ -139,10 +139,11 @@ class EvaluationConfig(Section):
     real_images: PositiveInt | None = None
     clients: Literal["trained", "averaged"] = "trained"  # with which model each draws, where there is no global one
     cache: Annotated[UserPath | None, Affects.NOTHING] = None
-    own: bool = False  # whether clients measure the loss on images that they hold out
-    own_images: PositiveInt = 100
-    memorisation: NonNegativeInt = 0  # generated images that clients compare with their own after the last round
-    memorisation_features: str = "pixels"  # a name of FEATURES, or the import path package.module:attribute
+    # What clients are asked beside, which changes no measure of generated images:
+    own: Annotated[bool, Affects.NOTHING] = False  # whether they measure the loss on images that they hold out
+    own_images: Annotated[PositiveInt, Affects.NOTHING] = 100
+    memorisation: Annotated[int, Field(ge=0, le=10_000), Affects.NOTHING] = 0  # images that they compare with theirs
+    memorisation_features: Annotated[str, Affects.NOTHING] = "pixels"  # of FEATURES, or package.module:attribute
 
     def check(self, config: "Config") -> None:
         """Check that clients hold out the images that are asked about.
@@ -156,6 +157,12 @@ class EvaluationConfig(Section):
             value = getattr(self, name)
             if value and not config.partition.holdout:
                 advice = "needs images that the clients hold out; set partition.holdout too, as partition.holdout=0.1"
+                if config.checkpoint.resume is not None:
+                    off = str(type(value)(0)).lower()
+                    advice = (
+                        "needs images that the clients hold out; those of this run hold none out, and a run that has "
+                        f"begun cannot change that; leave evaluation.{name}={off}, or start a new run"
+                    )
                 raise SettingError(f"evaluation.{name}", value, advice)
 
     def asks_clients(self, last: bool) -> bool:

@@ -15,7 +15,9 @@ class Measured(BaseModel):
     They are ``fid`` or ``fd_<name>``, the main one, which is lower for better images; ``<main>_reference``, what real
     images of the other split score; ``<main>_floor`` and ``<main>_floor_std``, what as many of the reference's own
     images score; ``<main>_std`` and ``<main>/<client>`` where each client's own images are measured; ``is_mean`` and
-    ``is_std``; ``class_share/<class>``; those of `evaluation.measures`; and whatever a user's own extractor scores.
+    ``is_std``; ``class_share/<class>``; ``class_accuracy`` and ``class_accuracy/<class>`` of a model that is told
+    classes; those of `evaluation.measures`; whatever a user's own extractor scores; and what clients say by their own
+    images: ``own_loss``, ``copied_share``, ``near_share``, ``authentic_share`` and what goes with these.
     """
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)

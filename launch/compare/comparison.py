@@ -14,7 +14,7 @@ from fedphd.launch.compare.gathering import gather
 from fedphd.launch.compare.numbers import Spread, spread
 from fedphd.launch.compare.quantities import QUANTITIES, UNKNOWN, Quantity, further
 from fedphd.launch.compare.reference import pick_references
-from fedphd.launch.compare.runs import Run, check_same_measure
+from fedphd.launch.compare.runs import Run, check_same_measure, of_one_version
 from fedphd.launch.compare.settings import Settings
 from fedphd.launch.report.curves import images_beside
 
@@ -141,6 +141,7 @@ def compare(given: Sequence[Path], references: Sequence[str] = ()) -> Comparison
     if not runs:
         name, reason = left_out[0]
         raise SettingError("RUN_FOLDER", given[0], f"there is no finished run to compare; {name}: {reason}")
+    runs = of_one_version(runs)
     check_same_measure(runs)
     kept, repeats = _newest(runs)
     rows = _rows(kept)

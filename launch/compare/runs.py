@@ -1,6 +1,6 @@
 """A run as the comparison sees it, and whether it may take part."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,7 +10,7 @@ from fedphd.common.errors import SettingError
 from fedphd.common.run.events import Fail
 from fedphd.common.run.figures import one_line
 from fedphd.launch.compare.drawn import Drawn, with_images
-from fedphd.launch.compare.settings import UNSET, Settings, settings_of
+from fedphd.launch.compare.settings import UNSET, Settings, completed, settings_of
 from fedphd.launch.compare.standing import Standing, standings
 from fedphd.launch.report.recorded_run import RecordedRun
 
@@ -124,6 +124,12 @@ def flaw(folder: RecordedRun) -> str | None:
     if ending is None:
         return f"not finished: round {done} of {planned}"
     return None if done == planned else f"metrics.jsonl ends with round {done} of {planned}"
+
+
+def of_one_version(runs: Sequence[Run]) -> list[Run]:
+    """Let older runs have the settings that newer ones have, at their defaults, so that they compare."""
+    keys = list(dict.fromkeys(key for run in runs for key in run.settings))
+    return [run.with_settings(completed(run.settings, keys)) for run in runs]
 
 
 def check_same_measure(runs: Iterable[Run]) -> None:

@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pydantic_core import PydanticUndefined, to_jsonable_python
+
 from fedphd.common.choices import Affects
-from fedphd.common.config import affects, leaves
+from fedphd.common.config import affects, default, leaves
 
 Settings = Mapping[str, str]  # by dotted name, as text
 
@@ -31,6 +33,13 @@ def settings_of(config: Mapping[str, object]) -> Settings:
     """
     found = {key: value for key, value in leaves(config) if not _is_apart(key)}
     return {key: _text(key, value) for key, value in found.items()}
+
+
+def completed(row: Settings, keys: Iterable[str]) -> Settings:
+    """Give a row, of these settings, the present defaults of those that it lacks: they may be newer than its run."""
+    lacking = {key: default(key, row) for key in keys if key not in row}
+    found = {key: value for key, value in lacking.items() if value is not PydanticUndefined}
+    return {**row, **{key: _text(key, to_jsonable_python(value)) for key, value in found.items()}}
 
 
 def shared(rows: Sequence[Settings]) -> Settings:

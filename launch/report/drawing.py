@@ -61,7 +61,7 @@ class Plot:
     ----------
     title : str
         What stands above it.
-    svg : str
+    picture : str
         The picture, as an SVG element, or an image that holds its own bytes.
     alt : str
         What it shows, in words and numbers.
@@ -72,7 +72,7 @@ class Plot:
     """
 
     title: str
-    svg: str
+    picture: str
     alt: str
     note: str = ""
     wide: bool = False

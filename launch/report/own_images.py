@@ -132,19 +132,21 @@ def copies_table(run: RecordedRun) -> Table | None:
     note = (
         "Near: nearer to a training image than 95 % of the client's held-out images are, or than the nearest of them "
         "where they are few, by distance and by its ratio to the 50 nearest (Carlini et al. 2023); by chance: how many "
-        "would be, at most, if nothing was memorised; copies: at less than half of that distance and ratio. Authentic "
-        "(Alaa et al. 2022): not nearer to a training image than all other training images are; in brackets, of the "
-        "held-out images."
+        "would be, at most, if nothing was memorised; copies: at no more than half of that distance and ratio. "
+        "Authentic (Alaa et al. 2022): not nearer to a training image than all other training images are; in brackets, "
+        "of the held-out images. Cannot tell: held-out images are the same as training images, so that a copy is no "
+        "sign."
     )
     rows = [_copies_row(client, one) for client, one in told.items()]
-    return Table("Are generated images copies?", head, rows, note, words=2, wide=True)
+    number = next(iter(told.values())).round
+    return Table(f"Are generated images of round {number} copies?", head, rows, note, words=2, wide=True)
 
 
 def _copies_row(client: str, told: Compare) -> list[str]:
     count = len(told.nearest)
     authentic = f"{100 * told.authentic / count:.0f} ({100 * told.authentic_held_out:.0f})"
     shares = [f"{100 * told.near / count:.1f}", f"{100 * told.expected:.1f}", f"{told.p_value:.2g}"]
-    verdict = "memorised" if told.flagged else "no sign"
+    verdict = "memorised" if told.flagged else "cannot tell" if told.blind else "no sign"
     return [client, verdict, str(len(told.held_out_nearest)), str(count), *shares, str(told.copies), authentic]
 
 
@@ -178,6 +180,8 @@ def nearest_picture(run: RecordedRun) -> Plot | None:
     alt = "Pairs of a generated image, on the left, and the training image nearest to it, on the right"
     picture = f'<img alt="{alt}" src="{drawing.data_uri(run.nearest)}">'
     note = "Pairs: left generated, right the nearest of all training images; the nearest pairs first."
+    if run.history.comparisons:
+        note = f"By the model of round {max(run.history.comparisons)}. {note}"
     return Plot("Generated images and their nearest training images", picture, alt, note)
 
 

@@ -38,13 +38,14 @@ def evaluate_clients(evaluator: Evaluator, round: int, drawings: Iterable[Drawin
     untrained: list[str] = []
     shown: list[Pixels] = []
     measured: dict[str, dict[str, float]] = {}
-    grid = evaluator.config.evaluation.grid_images
+    grid, classes = evaluator.config.evaluation.grid_images, evaluator.config.model.number_of_classes
     for drawing in drawings:
         measured[drawing.client] = evaluator.measure(round, drawing.images)
         untrained += [] if drawing.trained else [drawing.client]
         if len(shown) < grid:
             shown.append(drawing.images)
-            shown = [images[: ceil(grid / len(shown))].copy() for images in shown]
+            few = max(ceil(grid / len(shown)), classes or 0)  # one of each class at least
+            shown = [images[:few].copy() for images in shown]
     if untrained and evaluator.config.evaluation.clients == "trained":
         log.warning("drew with what they were sent, since they kept no trained model: %s", ", ".join(untrained))
     if shown:

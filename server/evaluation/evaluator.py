@@ -70,9 +70,13 @@ class Evaluator:
             run's first evaluation hold the work on the real images too.
         """
         started = time.perf_counter()
-        labels = self.labels(self.images(round))
-        images = self.draw(unet, self.images(round))
-        self.show(round, images, labels)
+        rows = self._rows()
+        if rows is None:
+            images = self.draw(unet, self.images(round))
+            self.show(round, images, None)
+        else:
+            self.show(round, Sampler.of(self.config, self.device).draw(unet, len(rows), labels=rows), rows)
+            images = self.draw(unet, 0 if self.measuring is None else self._measured(round))
         return self.measure(round, images) | {"evaluation_seconds": time.perf_counter() - started}
 
     def draw(self, unet: UNet, images: int) -> Pixels:
@@ -80,8 +84,12 @@ class Evaluator:
         return Sampler.of(self.config, self.device).draw(unet, images, labels=self.labels(images))
 
     def images(self, round: int) -> int:
-        """Images that the evaluation after a root round draws."""
-        return max(self.config.evaluation.grid_images, 0 if self.extractor is None else self._measured(round))
+        """Images that the evaluation after a root round draws with one model: to show them, and to measure them.
+
+        At least one of each class: a picture of several clients' has a row for each.
+        """
+        measured = 0 if self.extractor is None else self._measured(round)
+        return max(self.config.evaluation.grid_images, measured, self.config.model.number_of_classes or 0)
 
     def labels(self, images: int) -> Indices | None:
         """Say of which class each image is asked; None for a model that is told none.
@@ -107,7 +115,7 @@ class Evaluator:
         """
         grid, classes, columns = self.config.evaluation.grid_images, self.config.model.number_of_classes, None
         if labels is not None and classes is not None:
-            columns = ceil(grid / classes)
+            columns = self._columns(classes)
             images = rows_by_class(images, labels, classes, columns)
             grid = len(images)
         save_grid(images[:grid], self.run_dir / "samples" / f"round_{round:04d}.png", columns)
@@ -126,6 +134,14 @@ class Evaluator:
     def reused(self) -> dict[Split, Kept]:
         """Give the real images' statistics that were found in `evaluation.cache` so far, by split."""
         return {} if self.measuring is None else self.measuring.real.reused
+
+    def _rows(self) -> Indices | None:
+        """Ask for a picture with as many images of each class, whatever is measured: the reference may lack some."""
+        classes = self.config.model.number_of_classes
+        return None if classes is None else all_alike(self.config.model, classes * self._columns(classes))
+
+    def _columns(self, classes: int) -> int:
+        return ceil(self.config.evaluation.grid_images / classes)
 
     @cached_property
     def _reference_counts(self) -> Indices:

@@ -36,6 +36,8 @@ class Verdict:
         image than any other training image of the client is.
     authentic_held_out : float
         Share of the held-out images that are authentic in that sense: that of a model which memorises nothing.
+    blind : bool
+        Whether so many held-out images are the same as training images that a copy is no sign of memorising.
     """
 
     near: Flags
@@ -44,10 +46,11 @@ class Verdict:
     copies: Flags
     authentic: Flags
     authentic_held_out: float
+    blind: bool
 
     def flagged(self, clients: int) -> bool:
         """Say whether the model repeats images of the client, one of so many clients that are asked."""
-        return bool(self.copies.any()) or self.p_value * clients < LEVEL
+        return bool(self.copies.any() and not self.blind) or self.p_value * clients < LEVEL
 
 
 def judge(distances: Distances) -> Verdict | None:
@@ -56,6 +59,9 @@ def judge(distances: Distances) -> Verdict | None:
     Of m held-out images, the k-th nearest is the threshold, with k = 5 % of m + 1, and at least 1. A new image of the
     same kind is nearer with chance k / (m + 1), and the number of such ones among n follows the beta-binomial
     distribution with parameters n, k, m + 1 - k, however few images there are (order statistics; its use here is ours).
+
+    Where k held-out images or more are the same as training images, that threshold is 0. Then k is one more than there
+    are of them, and only a number of near images that this does not explain is a sign (ours).
 
     Parameters
     ----------
@@ -70,7 +76,8 @@ def judge(distances: Distances) -> Verdict | None:
     m = len(distances.held_out_nearest)
     if not m:
         return None
-    rank = max(1, int(QUANTILE * (m + 1)))
+    usual, same = max(1, int(QUANTILE * (m + 1))), distances.held_out_nearest.count(0)
+    rank = min(max(usual, same + 1), m)
     nearest, ratio = np.array(distances.nearest), np.array(distances.ratio)
     far = float(np.sort(distances.held_out_nearest)[rank - 1])
     high = float(np.sort(distances.held_out_ratio)[rank - 1])
@@ -79,9 +86,10 @@ def judge(distances: Distances) -> Verdict | None:
         near=near,
         expected=rank / (m + 1),
         p_value=float(betabinom.sf(near.sum() - 1, len(near), rank, m + 1 - rank)),
-        copies=(nearest < COPY * far) & (ratio < COPY * high),
+        copies=(nearest <= COPY * far) & (ratio <= COPY * high),
         authentic=nearest > np.array(distances.spacing),
         authentic_held_out=float(np.mean(np.array(distances.held_out_nearest) > distances.held_out_spacing)),
+        blind=same >= usual,
     )
 
 
@@ -91,7 +99,7 @@ def summary(verdicts: Sequence[Verdict], *, same: bool) -> dict[str, float]:
     Parameters
     ----------
     verdicts : Sequence[Verdict]
-        Of each client, at least one.
+        Of clients whose verdict is not blind.
     same : bool
         Whether all clients were shown the same images. Then an image is a copy if it is one of any client's.
 
@@ -99,8 +107,10 @@ def summary(verdicts: Sequence[Verdict], *, same: bool) -> dict[str, float]:
     -------
     dict[str, float]
         ``copied_share``; ``near_share`` and ``authentic_share``, means over clients; and for both what is to be
-        expected of a model that memorises nothing, as ``_reference``.
+        expected of a model that memorises nothing, as ``_reference``. Nothing if there is none.
     """
+    if not verdicts:
+        return {}
     copies: Flags = np.array([one.copies for one in verdicts])
     if same:
         copies = np.any(copies, axis=0, keepdims=True)

@@ -8,6 +8,7 @@ import torch
 
 from fedphd.common.config import Config
 from fedphd.common.data import load
+from fedphd.common.data.cache import keep, name_of_part
 from fedphd.common.data.images import Pixels
 from fedphd.common.data.nearness import features_of, nearest
 from fedphd.common.data.partitions import hold_out, partition
@@ -28,7 +29,8 @@ def show_nearest(config: Config, generated: Pixels, file: Path, device: torch.de
     Parameters
     ----------
     config : Config
-        The run's configuration, whose training images must be the root's own.
+        The run's configuration, whose training images must be the root's own. Where its clients keep decoded images,
+        in `config.data.kept_at`, these are not decoded again.
     generated : NDArray[uint8]
         Shape (n, C, H, W).
     file : Path
@@ -49,8 +51,9 @@ def show_nearest(config: Config, generated: Pixels, file: Path, device: torch.de
 
 def _trained_on(config: Config) -> Iterator[Pixels]:
     """Yield the images that clients train on, some at a time."""
-    images = load(config.data, "train", config.seed)
-    parts = partition(images.labels, len(images.class_names), config.partition, config.topology.clients, config.seed)
-    for index, part in enumerate(parts):
-        train, _ = hold_out(len(part), config.partition.holdout, config.seed, index)
-        yield from blocks(images, part[train])
+    data, scheme, clients, seed = config.data, config.partition, config.topology.clients, config.seed
+    images = load(data, "train", seed)
+    for index, part in enumerate(partition(images.labels, len(images.class_names), scheme, clients, seed)):
+        train, _ = hold_out(len(part), scheme.holdout, seed, index)
+        kept = keep(images.subset(part[train]), data.kept_at, name_of_part(data, scheme, clients, seed, index))
+        yield from blocks(kept, np.arange(len(train)))

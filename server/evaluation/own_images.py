@@ -55,8 +55,8 @@ class OwnImages:
         dict[str, float]
             ``own_loss`` and ``own_loss_training``, means over clients, each counting alike; with ``/<client>`` each
             client's; ``own_loss_at/<times>`` and ``own_loss_training_at/<times>`` by diffusion times. Of generated
-            images what `memorisation.summary` says, and ``near_share/<client>`` and ``copied_share/<client>``. Nothing
-            if no client held an image out and answered.
+            images what `memorisation.summary` says, and ``near_share/<client>`` and ``copied_share/<client>`` of those
+            whose verdict is not blind. Nothing if no client held an image out and answered.
         """
         told = list(self.assessments(images, generated))
         without = [one.client for one in told if not one.images]
@@ -92,6 +92,10 @@ class OwnImages:
         flagged = [client for client, verdict in verdicts.items() if verdict.flagged(len(verdicts))]
         if flagged:
             log.warning("generated images are as near as copies to training images of %s", ", ".join(flagged))
+        blind = [client for client, verdict in verdicts.items() if verdict.blind]
+        if blind:
+            where = ", ".join(blind)
+            log.warning("held-out images of %s are among its training images, so single copies cannot be told", where)
         for client, verdict in verdicts.items():
             facts = self._facts(verdict) | {"flagged": client in flagged}
             near = {
@@ -99,9 +103,10 @@ class OwnImages:
                 "held_out_nearest": rounded(distances[client].held_out_nearest),
             }
             self.ledger.write(Compare(round=round, peer=client, **facts, **near))
-        shares = {f"copied_share/{client}": float(one.copies.mean()) for client, one in verdicts.items()}
-        shares |= {f"near_share/{client}": float(one.near.mean()) for client, one in verdicts.items()}
-        return summary(list(verdicts.values()), same=same) | shares
+        seeing = {client: verdict for client, verdict in verdicts.items() if not verdict.blind}
+        shares = {f"copied_share/{client}": float(one.copies.mean()) for client, one in seeing.items()}
+        shares |= {f"near_share/{client}": float(one.near.mean()) for client, one in seeing.items()}
+        return summary(list(seeing.values()), same=same) | shares
 
     @staticmethod
     def _facts(verdict: Verdict) -> dict[str, int | float]:
@@ -112,6 +117,7 @@ class OwnImages:
             "copies": int(verdict.copies.sum()),
             "authentic": int(verdict.authentic.sum()),
             "authentic_held_out": round(verdict.authentic_held_out, DIGITS),
+            "blind": verdict.blind,
         }
 
 

@@ -27,6 +27,8 @@ from fedphd.common.run.run_folder import CLIENTS, IMAGES
 from fedphd.common.wire.messages import REGISTER, TRAIN, Profile, Unable
 from fedphd.launch.runtimes.client_grid import InProcessGrid
 from fedphd.launch.runtimes.inprocess import in_process_grid
+from fedphd.server.evaluation.grid import save_grid
+from fedphd.server.evaluation.nearest_images import show_nearest
 from fedphd.server.simulation import simulate
 
 FILES = 24
@@ -165,3 +167,16 @@ def test_a_simulation_keeps_them_until_it_ends(folder: Path, tmp_path: Path, dec
     assert set(decoded.values()) == {1}
     assert len(decoded) == FILES
     assert not (tmp_path / "run" / CLIENTS / IMAGES).exists()
+
+
+def test_the_root_shows_what_clients_of_its_machine_have_decoded(
+    folder: Path, tmp_path: Path, decoded: Counter[str]
+) -> None:
+    config = settings(folder, f"data.cache={tmp_path / 'cache'}", "partition.holdout=0.2")
+    own = [local_data.local_data(config, index) for index in range(4)]
+    images = np.concatenate([one.images for one in own])
+    before = decoded.copy()
+    show_nearest(config, images[:3], tmp_path / "nearest.png", torch.device("cpu"))
+    assert decoded == before
+    save_grid(np.concatenate([images[:3], images[:3]], axis=3), tmp_path / "expected.png")  # they are the nearest
+    assert (tmp_path / "nearest.png").read_bytes() == (tmp_path / "expected.png").read_bytes()

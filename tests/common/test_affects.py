@@ -20,6 +20,7 @@ PLACES = {
     *("runtime._target_", "runtime.superlink", "runtime.root_certificates", "runtime.insecure"),
     *("runtime.parallel_clients", "runtime.gpus_per_client", "evaluation.batch_size", "evaluation.grid_images"),
     "evaluation.cache",
+    *("evaluation.own", "evaluation.own_images", "evaluation.memorisation", "evaluation.memorisation_features"),
 }
 COURSE = {
     *("runtime.name", "runtime.device", "evaluation.every"),
@@ -28,7 +29,6 @@ COURSE = {
 MEASURE = {
     *("evaluation.extractor", "evaluation.measures", "evaluation.reference", "evaluation.clients"),
     *("evaluation.images", "evaluation.final_images", "evaluation.real_images"),
-    *("evaluation.own", "evaluation.own_images", "evaluation.memorisation", "evaluation.memorisation_features"),
     *(
         "sampler.kind",
         "sampler.steps",

@@ -82,3 +82,16 @@ def test_features_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_features_that_are_not_there(name: str) -> None:
     with pytest.raises(SettingError, match=r"evaluation\.memorisation_features"):
         find_features(name)
+
+
+def test_a_class_of_the_users_own_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or else two sets of images would be compared by other random weights."""
+    (tmp_path / "random_features.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self): super().__init__(); self.layer = torch.nn.Linear(192, 2)\n"
+        "    def forward(self, images): return self.layer(images.float().flatten(1))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    first, second = (features_of(IMAGES, "random_features:Net", CPU) for _ in range(2))
+    assert torch.equal(first, second)

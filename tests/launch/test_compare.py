@@ -195,6 +195,28 @@ def test_quality_that_was_measured_differently_is_refused(
     assert "compare them apart" in str(caught.value)
 
 
+def test_runs_of_which_clients_were_asked_other_things_compare(tmp_path: Path) -> None:
+    """... of their own images, which changes neither model nor measure."""
+    write_run(tmp_path / "a", seed=0)
+    asked = {"own": True, "own_images": 9, "memorisation": 5, "memorisation_features": "own:net"}
+    write_run(tmp_path / "b", seed=1, **{f"evaluation__{key}": value for key, value in asked.items()})
+    assert [row["seeds"] for row in by_name(compare([tmp_path])).values()] == [[0, 1]]
+
+
+def test_an_older_run_without_newer_settings_compares(tmp_path: Path) -> None:
+    write_run(tmp_path / "new", seed=0)
+    write_run(tmp_path / "old", seed=1)
+    file = tmp_path / "old" / "config.yaml"
+    tree = yaml.safe_load(file.read_text())
+    del tree["sampler"]["guidance"], tree["model"]["classes"], tree["model"]["adapters"], tree["evaluation"]["own"]
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert [row["seeds"] for row in by_name(compare([tmp_path])).values()] == [[0, 1]]
+    tree["sampler"]["guidance"] = 3.0
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+    with pytest.raises(SettingError, match=r"^sampler\.guidance=1\.0 and 3\.0: "):
+        compare([tmp_path])
+
+
 def test_unmeasured_runs_stand_beside_measured_ones(tmp_path: Path) -> None:
     def unmeasured(line: dict[str, Any]) -> None:
         for key in [key for key in line if key.startswith("fd_")]:

@@ -1,6 +1,6 @@
 """By which settings runs are told apart, and what they are called."""
 
-from fedphd.launch.compare.settings import deviations, labels, settings_of, shared, usual
+from fedphd.launch.compare.settings import completed, deviations, labels, settings_of, shared, usual
 
 
 def test_settings_that_leave_the_experiment_as_it_is() -> None:
@@ -52,3 +52,22 @@ def test_labels() -> None:
     ]
     one_way = labels([row("a"), row("a", "float32", up="int4")])
     assert one_way == ["a codec=float32", "a codec.access.up.kind=int4"]
+
+
+def test_settings_that_are_newer_than_a_run_have_their_defaults() -> None:
+    old = {"sampler.kind": "dpm_solver", "sampler.steps": "9", "model.name": "digits8"}
+    keys = [
+        "sampler.guidance",
+        "sampler.eta",
+        "sampler.spacing",
+        "model.classes",
+        "model.adapters.kind",
+        "assignment.a",
+    ]
+    assert completed(old, keys) == {
+        **old,
+        "sampler.guidance": "1.0",
+        "model.classes": "null",
+        "model.adapters.kind": "none",
+    }  # of this sampler, without eta; the spacing has to be given
+    assert completed({"sampler.guidance": "3.0"}, keys)["sampler.guidance"] == "3.0"

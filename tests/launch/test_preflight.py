@@ -87,6 +87,22 @@ def test_clients_can_only_measure_with_images_that_they_hold_out(setting: str) -
     compose([setting, "partition.holdout=0.1"])
 
 
+@pytest.mark.parametrize("setting", ["evaluation.own=true", "evaluation.memorisation=10"])
+def test_a_run_that_has_begun_is_not_told_to_hold_images_out(setting: str) -> None:
+    with pytest.raises(SettingError, match="a run that has begun cannot change that") as caught:
+        compose([setting, "checkpoint.resume=/a/run"])
+    assert "partition.holdout" not in str(caught.value)
+
+
+def test_images_for_the_clients_to_compare_are_bounded_and_take_time() -> None:
+    with pytest.raises(SettingError, match=r"^evaluation\.memorisation=10001: .*less than or equal to 10000$"):
+        compose(["partition.holdout=0.1", "evaluation.memorisation=10001"])
+    many = ["partition.holdout=0.1", "evaluation.memorisation=10000", "evaluation.final_images=1000"]
+    [note] = check(compose([*many, "sampler.steps=1000", "runtime.device=cpu"]))
+    assert note.startswith("an evaluation draws up to 11000 images in 1000 steps: ")
+    assert "lower evaluation.images, evaluation.final_images, evaluation.memorisation or sampler.steps=1000" in note
+
+
 def test_features_of_images_are_found_before_the_start() -> None:
     asking = ["partition.holdout=0.1", "evaluation.memorisation_features=pixles"]
     check(compose(asking))  # nobody uses them

@@ -28,11 +28,11 @@ def assess(ledger: Ledger, number: int, client: int, loss: float, training: floa
     ledger.write(Assess(round=number, peer=f"client-{client}", images=7, **told))
 
 
-def compare(ledger: Ledger, client: int, copies: int) -> None:
+def compare(ledger: Ledger, client: int, copies: int, **more: bool) -> None:
     facts = {"expected": 0.125, "p_value": 0.0004 if copies else 0.75, "authentic_held_out": 0.5}
     counts = {"near": copies + 1, "copies": copies, "authentic": 4}
     near = {"nearest": [0.01] * copies + [0.5] * (8 - copies), "held_out_nearest": [0.4] * 7}
-    ledger.write(Compare(round=4, peer=f"client-{client}", **counts, **facts, flagged=copies > 0, **near))
+    ledger.write(Compare(round=4, peer=f"client-{client}", **counts, **facts, flagged=copies > 0, **near, **more))
 
 
 @pytest.fixture
@@ -46,6 +46,7 @@ def folder(tmp_path: Path) -> Path:
                 assess(writer.ledger, number, client, loss + 0.1 * (number == 2))
     for client, copies in enumerate((0, 3)):
         compare(writer.ledger, client, copies)
+    compare(writer.ledger, 2, 0, blind=True)
     return tmp_path
 
 
@@ -80,7 +81,7 @@ def test_who_is_badly_served(losses: list[float], bad: list[int]) -> None:
 def test_plots_have_words(folder: Path) -> None:
     run = RecordedRun.read(folder)
     plots = [plot(run) for plot in (time_plot, rounds_plot, distance_plot)]
-    assert [plot.svg.startswith("<svg") for plot in plots if plot] == [True] * 3
+    assert [plot.picture.startswith("<svg") for plot in plots if plot] == [True] * 3
     words = [plot.alt for plot in plots if plot]
     # 0.604 / 4 in the mean, times 10 / 5.5 at first and 1 / 5.5 at last.
     assert "held-out images against diffusion time: 0.275 at 50," in words[0] and "0.0275 at 950." in words[0]
@@ -91,15 +92,17 @@ def test_plots_have_words(folder: Path) -> None:
 def test_copies_are_told_of_each_client(folder: Path) -> None:
     table = copies_table(RecordedRun.read(folder))
     assert table is not None
+    assert table.title == "Are generated images of round 4 copies?"
     assert [list(row) for row in table.rows] == [
         ["client-0", "no sign", "7", "8", "12.5", "12.5", "0.75", "0", "50 (50)"],
         ["client-1", "memorised", "7", "8", "50.0", "12.5", "0.0004", "3", "50 (50)"],
+        ["client-2", "cannot tell", "7", "8", "12.5", "12.5", "0.75", "0", "50 (50)"],
     ]
 
 
 def test_the_page_shows_nearest_images_where_there_are_any(folder: Path) -> None:
     page = write_report(folder).read_text(encoding="utf-8")
-    assert "Are generated images copies?" in page
+    assert "Are generated images of round 4 copies?" in page
     assert "their nearest training images" not in page
     (folder / "evaluation").mkdir()
     picture = folder / "evaluation" / "nearest.png"
@@ -108,6 +111,7 @@ def test_the_page_shows_nearest_images_where_there_are_any(folder: Path) -> None
     picture.write_bytes(file.getvalue())
     page = write_report(folder).read_text(encoding="utf-8")
     assert "Generated images and their nearest training images" in page
+    assert "By the model of round 4. Pairs: " in page
     picture.write_bytes(file.getvalue()[:-3])  # torn
     assert "their nearest training images" not in write_report(folder).read_text(encoding="utf-8")
 

@@ -38,7 +38,9 @@ def test_classes_are_asked_for_as_the_reference_has_them(tmp_path: Path) -> None
         lambda _layer, given: asked.extend(given[0].tolist())
     )
     measured = evaluator.evaluate(0, unet)
-    assert asked == [0, 0, 1, 0] * 4 + [0, 0, 1, 0] * 2  # a batch of 8 and one of 4, each in two steps
+    shown, asked = asked[:12], asked[12:]  # each batch in two steps
+    assert shown == [0, 1] * 6  # of the picture, as many of each
+    assert asked == [0, 0, 1, 0] * 4 + [0, 0, 1, 0] * 2  # a batch of 8 and one of 4
     assert [key for key in measured if key.startswith("class_accuracy")] == [
         *("class_accuracy", "class_accuracy/0", "class_accuracy/1")
     ]
@@ -58,6 +60,29 @@ def test_a_grid_has_a_row_for_each_class(tmp_path: Path) -> None:
         pixels = np.asarray(picture.convert("L"))
     assert (pixels[34, [34, 100, 166]] == 0).all()
     assert (pixels[100, [34, 100, 166]] == 200).all()
+
+
+def rows_that_are_white(folder: Path, classes: int) -> list[int]:
+    with Image.open(folder / "samples" / "round_0000.png") as picture:
+        pixels = np.asarray(picture.convert("L"))
+    return [row for row in range(classes) if (pixels[2 + 66 * row : 66 * (row + 1)] == 255).all()]
+
+
+def test_a_class_that_the_reference_lacks_has_a_row_too(tmp_path: Path) -> None:
+    """Each class is drawn for the picture, also where few images are asked for."""
+    config = unbalanced(tmp_path, "data.classes=['0','1','2']", "evaluation.grid_images=2")
+    assert config.model.number_of_classes == 3
+    Evaluator(config, tmp_path).evaluate(0, build_unet(config.model, 0))
+    assert rows_that_are_white(tmp_path, 3) == []
+
+
+def test_a_picture_of_several_clients_has_a_row_for_each_class_too(tmp_path: Path) -> None:
+    grid = ["evaluation=grid", "evaluation.grid_images=6", *QUICK[:3]]
+    evaluator = Evaluator(with_classes(compose([*grid, "method=fedavg", "exchange=udec", "ema_decay=null"])), tmp_path)
+    assert evaluator.images(0) == 10
+    drawings = [Drawing(f"client-{n}", np.zeros((10, 1, 8, 8), np.uint8), True) for n in range(4)]
+    evaluate_clients(evaluator, 0, drawings)
+    assert rows_that_are_white(tmp_path, 10) == []
 
 
 @pytest.mark.parametrize("more", [["evaluation=grid"], ["exchange=udec", "method=fedavg", "ema_decay=null"]])

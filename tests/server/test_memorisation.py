@@ -93,7 +93,21 @@ def test_a_single_training_image() -> None:
 def test_held_out_images_that_are_training_images_too_make_no_verdict_of_copies() -> None:
     """A set with doubles cannot tell a copy from a new image."""
     training = images(50)
-    assert not judged(training[:20], training, training[:30]).flagged(clients=1)
+    verdict = judged(training[:20], training, training[:30])
+    assert verdict.blind and not verdict.flagged(clients=1)
+    assert verdict.copies.all()  # and yet they are
+
+
+def test_one_held_out_image_that_is_a_training_image_too_hides_single_copies() -> None:
+    """... but not a model that gives nothing else."""
+    training = images(100)
+    held_out = torch.cat([training[:1], images(20)])
+    one = judged(torch.cat([images(39), training[7:8]]), training, held_out)
+    assert one.blind and one.copies.sum() == 1 and not one.flagged(clients=1)
+    assert one.expected == pytest.approx(2 / 22)
+    assert judged(training[:40], training, held_out).flagged(clients=20)
+    many = judged(torch.cat([images(39), training[7:8]]), training, torch.cat([training[:1], images(60)]))
+    assert not many.blind and many.flagged(clients=20)  # the threshold is the third nearest
 
 
 def test_all_clients_together() -> None:

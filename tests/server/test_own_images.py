@@ -16,12 +16,14 @@ FAR = [0.5, 0.6, 0.7]
 GENERATED = np.zeros((2, 1, 8, 8), np.uint8)
 
 
-def assessment(index: int, loss: float, near: float | None = None, images: int = 3) -> Assessment:
+def assessment(
+    index: int, loss: float, near: float | None = None, images: int = 3, far: list[float] = FAR
+) -> Assessment:
     """Tell a loss that rises with the time, and how near two generated images are."""
     losses = [loss + 0.01 * number for number in range(10)] if images else []
     distances = None
     if near is not None:
-        distances = Distances([near, 0.9], [2 * near, 1.8], [0.4, 0.4], FAR, FAR, FAR)
+        distances = Distances([near, 0.9], [2 * near, 1.8], [0.4, 0.4], far, far, far)
     return Assessment(f"client-{index}", images, losses, [0.1] * len(losses), distances)
 
 
@@ -90,3 +92,16 @@ def test_copies_are_told_and_warned_of(tmp_path: Path, caplog: pytest.LogCapture
 def test_where_each_client_drew_itself_shares_are_means(tmp_path: Path) -> None:
     clients = Told(tmp_path, assessment(0, 0.2, near=0.01), assessment(1, 0.2, near=0.55))
     assert clients.own.measure(6, 2)["copied_share"] == 0.25
+
+
+def test_who_holds_out_training_images_cannot_tell_copies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    blind = assessment(0, 0.2, near=0.0, far=[0.0, 0.6, 0.7])
+    clients = Told(tmp_path, blind, assessment(1, 0.2, near=0.55))
+    found = clients.own.measure(6, 2, GENERATED)
+    assert (found["copied_share"], found["copied_share/client-1"]) == (0.0, 0.0)
+    assert "copied_share/client-0" not in found
+    told = events(clients.ledger, "compare")
+    assert [(one["copies"], one["flagged"], one["blind"]) for one in told] == [(1, False, True), (0, False, False)]
+    assert "held-out images of client-0 are among its training images" in caplog.text
+    alone = Told(tmp_path / "alone", blind).own.measure(6, 2, GENERATED)
+    assert "own_loss" in alone and not [key for key in alone if "share" in key]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
@@ -22,6 +22,9 @@ from fedphd.common.data.decoded import DecodedImages
 from fedphd.common.data.images import ArrayImages, ImageSet, Pixels
 from fedphd.common.errors import SettingError
 from fedphd.common.keeping.private_files import DRAFT, private_folder
+
+if TYPE_CHECKING:
+    from fedphd.common.data.partitions import Partition
 
 LAYOUT = 1  # of the files
 DIGITS = 32  # of the hashes in their names
@@ -73,6 +76,11 @@ def keep(images: ImageSet, folder: Path | None, name: str) -> ImageSet:
 def name_of(data: DataSet, *facts: object) -> str:
     """Name the images of a data set that some facts choose, such as a split and a seed; all can be written as JSON."""
     return json.dumps([data.model_dump(mode="json", exclude={"cache"}), *facts])
+
+
+def name_of_part(data: DataSet, scheme: "Partition", clients: int, seed: int, index: int) -> str:
+    """Name what client `index` trains on, for the client and for the root of a simulation, which may show it."""
+    return name_of(data, scheme.model_dump(mode="json"), clients, seed, index)
 
 
 def _key(images: DecodedImages) -> str:

@@ -1,6 +1,7 @@
 """Between what images are compared: by default their pixels, made small; or a user's own features."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,12 @@ def pixels(images: Tensor) -> Tensor:
 FEATURES: dict[str, FeatureMap] = {"pixels": pixels}
 
 
+@lru_cache(maxsize=1)
 def find_features(name: str) -> FeatureMap:
     """Find features by their name, or a user's own function or class by its import path.
 
-    A class is made without arguments. A `torch.nn.Module` is put into evaluation mode.
+    A class is made without arguments, once: of one that draws its weights, all images get the same features. A
+    `torch.nn.Module` is put into evaluation mode.
 
     Raises
     ------

@@ -27,17 +27,22 @@ class Compare(Event):
     round: PositiveInt = Field(description="Root round whose model drew")
     peer: str = Field(description="The client")
     near: NonNegativeInt = Field(
-        description="Generated images that are nearer to a training image than 95 % of the held-out images are"
+        description="Generated images that are nearer to a training image, by distance and by ratio to the 50 nearest, "
+        "than 95 % of the held-out images are"
     )
     expected: NonNegativeFloat = Field(
         description="Share of them that would be, at most, if the model memorised nothing"
     )
     p_value: NonNegativeFloat = Field(description="Chance of so many or more in that case")
-    copies: NonNegativeInt = Field(description="Generated images at less than half of that distance")
+    copies: NonNegativeInt = Field(description="Generated images at no more than half of that distance and ratio")
     authentic: NonNegativeInt = Field(
         description="Generated images that are not nearer to a training image than all other training images are to it"
     )
     authentic_held_out: NonNegativeFloat = Field(description="Share of the held-out images of which that is true")
     flagged: bool = Field(description="Whether this shows that the model repeats images of this client")
+    blind: bool = Field(
+        default=False,
+        description="Whether so many held-out images are the same as training images that single copies cannot be told",
+    )
     nearest: list[float] = Field(description="Distance of each generated image to the nearest training image")
     held_out_nearest: list[float] = Field(description="... and of each held-out image")
