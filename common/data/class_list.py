@@ -1,11 +1,33 @@
-"""One list of classes for holders of which each knows only its own: classes agree by name."""
+"""Lists of classes: what their names may be, and one list for holders of which each knows only its own."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedphd.common.data.decoding.words import printable
+
+ONE_CLASS = "image"  # of images without labels
+MOST_CLASSES, LONGEST_NAME = 10_000, 255  # of a holder, and characters of a class's name
 LONGEST_NUMBER = 18  # digits
+SHOWN = 40  # characters of a name that an error shows
+
+
+def fault_of(classes: Sequence[str]) -> str | None:
+    """Say in a few words why a holder cannot tell others of these classes; None: it can."""
+    if len(classes) > MOST_CLASSES:
+        return f"has {len(classes):,} classes, at most {MOST_CLASSES:,} are possible"
+    if "" in classes:
+        return "has a class whose name is empty"
+    for name in classes:
+        if len(name) > LONGEST_NAME:
+            return f"has a class of {len(name):,} characters, {printable(name[:SHOWN])}..., at most {LONGEST_NAME}"
+        if not name.isprintable():
+            return f"has a class whose name cannot be shown, {printable(name[:SHOWN])}"
+    if len(set(classes)) < len(classes):
+        twin = next(name for name in classes if classes.count(name) > 1)
+        return f"has two classes of one name, {printable(twin[:SHOWN])}"
+    return None
 
 
 def common_classes(lists: Iterable[Sequence[str]]) -> list[str]:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedphd.common.data.class_list import ONE_CLASS
 from fedphd.common.data.decoding.words import printable, several, some
 from fedphd.common.data.listing import Walk
 from fedphd.common.errors import SettingError
-
-ONE_CLASS = "image"  # of a folder without subfolders
 
 Unusable = Callable[[str], SettingError]
 
@@ -85,10 +84,11 @@ def _by_class(folders: list[str], files: list[str], unusable: Unusable) -> dict[
             "put all images into one subfolder for each class, or all into the folder itself"
         )
     by_class: dict[str, str] = {}
+    alike: dict[str, str] = {}  # names, by what many would take them for
     for folder in folders:
         name = _class_name(Path(folder).name, unusable)
-        twin = next((other for other in by_class if other.casefold() == name.casefold()), None)
-        if twin is not None:
+        twin = alike.setdefault(name.casefold(), name)
+        if name in by_class or twin != name:
             raise unusable(f"has two subfolders that many would take for one class, {twin} and {name}; rename one")
         by_class[name] = folder
     return dict(sorted(by_class.items()))
@@ -118,8 +118,7 @@ def _notes(walk: Walk, found: dict[str, list[str]]) -> tuple[str, ...]:
     if list(found) != [ONE_CLASS] or Path(next(iter(found[ONE_CLASS]), "")).parent != Path(walk.top):
         return left_out
     images = several(len(found[ONE_CLASS]), "image")
-    by_class = "partitions by class (pathological, dirichlet) have nothing to split; use iid, quantity or own"
-    return (f"no subfolders: all {images} are of one class, {ONE_CLASS}; {by_class}", *left_out)
+    return (f"no subfolders: all {images} are of one class, {ONE_CLASS}", *left_out)
 
 
 def _below(top: Path, paths: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Self
 from unicodedata import normalize
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from fedphd.common.data.data_set import WhichImages, check_exists, given
 from fedphd.common.data.held_out import HeldOutShare
@@ -17,16 +17,22 @@ from fedphd.common.paths import UserPath
 
 def _as_names(given: object) -> object:
     """Take class names that YAML reads as numbers, as 0 and 1, for the text that they are, in one form of Unicode."""
-    if not isinstance(given, list | tuple):
-        return given
-    names = [str(name) if isinstance(name, int) and not isinstance(name, bool) else name for name in given]
-    names = [normalize("NFC", name) if isinstance(name, str) else name for name in names]
-    if len(set(map(str, names))) < len(names):
-        raise SettingError("data.classes", given, "has a name twice; give each class once")
+    if given is None:
+        return None
+    if not isinstance(given, list | tuple) or not given or not all(map(_is_name, given)):
+        raise SettingError("data.classes", _told(given), "must be a list of names, [cat,dog], or null")
+    names = [normalize("NFC", str(name)) for name in given]
+    if len(set(names)) < len(names):
+        raise SettingError("data.classes", _told(given), "has a name twice; give each class once")
     return names
 
 
-ClassNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+def _is_name(given: object) -> bool:
+    return isinstance(given, str | int) and not isinstance(given, bool) and given != ""
+
+
+def _told(given: object) -> object:
+    return f"[{','.join(map(str, given))}]" if isinstance(given, list | tuple) else given
 
 
 class FileSet(HeldOutShare):
@@ -45,7 +51,7 @@ class FileSet(HeldOutShare):
     """
 
     path: WhichImages[Annotated[UserPath, given("the path of its images: data.path=/path/to/images")]]
-    classes: WhichImages[Annotated[ClassNames | None, BeforeValidator(_as_names)]] = None
+    classes: WhichImages[Annotated[tuple[str, ...] | None, BeforeValidator(_as_names)]] = None
     suffix: ClassVar[str] = ""
 
     def at(self, path: Path) -> Self:

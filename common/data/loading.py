@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from fedphd.common.data.class_list import fault_of
 from fedphd.common.data.data_set import DataSet
 from fedphd.common.data.images import ImageSet, Split
 from fedphd.common.errors import SettingError
@@ -32,9 +33,13 @@ def load(data: DataSet, split: Split, seed: int) -> ImageSet:
     Raises
     ------
     SettingError
-        If the images are missing, broken, or fewer than `limit`.
+        If the images are missing, broken, or fewer than `limit`, or there are too many classes or ones that cannot be
+        told to others.
     """
     found = data.read(split, seed)
+    if fault := fault_of(found.class_names):
+        advice = "are these captions? give each class a short name, or no labels at all"
+        raise SettingError("data", data.kind, f"{fault}; {advice}")
     if split == "holdout" or data.limit is None:
         return found
     if data.limit > len(found):

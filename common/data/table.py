@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from unicodedata import normalize
 
 import numpy as np
 
+from fedphd.common.data.class_list import ONE_CLASS
 from fedphd.common.data.decoded import DecodedImages
+from fedphd.common.data.decoding.depth import AN_IMAGE
+from fedphd.common.data.decoding.pictures import is_deep
 from fedphd.common.data.images import Indices
 from fedphd.common.errors import SettingError
 
@@ -29,8 +33,19 @@ class TableImages(DecodedImages):
     name: str
 
     def open(self, source: Any) -> Image:
-        """Decode the image of a row."""
+        """Decode the image of a row.
+
+        Raises
+        ------
+        SettingError
+            If it has more than 8 bits, of which only a look at all images can tell how they become 8.
+        """
         image: Image = self.table[int(source)][self.table.column_names[0]]
+        if is_deep(image):
+            advice = (
+                "has more than 8 bits a channel, which are not scaled here; save them as files, and use data=folder"
+            )
+            raise SettingError("data", "hugging_face", f"{AN_IMAGE} {advice}")
         return image
 
     def stamp(self, source: Any) -> str:
@@ -101,7 +116,7 @@ def number_classes(tables: list[Any], label: str | None) -> tuple[list[Indices],
     list[NDArray[int64]]
         For each table the class of each row.
     tuple[str, ...]
-        The classes' names.
+        The classes' names, in Unicode's form NFC.
 
     Raises
     ------
@@ -109,13 +124,19 @@ def number_classes(tables: list[Any], label: str | None) -> tuple[list[Indices],
         If a row has none.
     """
     if label is None:
-        return [np.zeros(len(table), np.int64) for table in tables], ("image",)
+        return [np.zeros(len(table), np.int64) for table in tables], (ONE_CLASS,)
     values = [table.select_columns([label])[:][label] for table in tables]
     names = getattr(tables[0].features[label], "names", None)
     missing = {None} if names is None else {None, -1}  # -1 is the hub's habit
     if any(missing & set(column) for column in values):
         raise SettingError("data.label", label, "has rows without a class; use other splits, or null for one class")
     if names is not None:
-        return [np.asarray(column, np.int64) for column in values], tuple(names)
+        return [np.asarray(column, np.int64) for column in values], tuple(map(_composed, names))
+    values = [list(map(_composed, column)) for column in values]
     known = np.unique(np.concatenate([np.asarray(column) for column in values]))
     return [np.searchsorted(known, np.asarray(column)) for column in values], tuple(map(str, known))
+
+
+def _composed(value: Any) -> Any:
+    """Bring text to one form of Unicode, as folders' names and `data.classes` are."""
+    return normalize("NFC", value) if isinstance(value, str) else value

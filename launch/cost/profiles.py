@@ -8,6 +8,7 @@ from fedphd.common.averaging.homogeneity import told_samples
 from fedphd.common.config import Config
 from fedphd.common.config.topology import client_id, edge_ids, homes
 from fedphd.common.data import check_fits, holder_data, load
+from fedphd.common.data.class_list import ONE_CLASS
 from fedphd.common.data.holders import ROOT
 from fedphd.common.data.images import ImageSet, Indices
 from fedphd.common.data.partitions import hold_out, partition
@@ -67,7 +68,7 @@ def _classes_elsewhere(config: Config) -> Sequence[str]:
     """Give the classes that the user lists, or those of the root's own images; one, if it has none."""
     if config.data.fixed_classes is not None:
         return config.data.fixed_classes
-    return ("image",) if root_has_none(config) else _images(config, ROOT).class_names
+    return (ONE_CLASS,) if root_has_none(config) else _images(config, ROOT).class_names
 
 
 def _images(config: Config, holder: str) -> ImageSet:

@@ -96,6 +96,8 @@ def test_other_names_are_given(tmp_path: Path) -> None:
     assert "own.npz: has no images under a usual name; it has scans, diagnosis; name its arrays by data.images" in told
     options = {"images": "scans", "labels": "diagnosis"}
     assert read(tmp_path, options=options, **arrays).notes == ("scans and diagnosis are trained on",)
+    told = refused(tmp_path, features=GREY, targets=LABELS)
+    assert told.endswith("lacks data; it has features, targets; or give the name of its images by data.images")
     assert "lacks scan; it has" in refused(tmp_path, {"images": "scan"}, **arrays)
 
 
@@ -111,6 +113,7 @@ def test_one_array_in_a_file_of_its_own(tmp_path: Path) -> None:
     np.save(tmp_path / "own.npy", COLOUR)
     found = load(data_set(tmp_path / "own.npy"), "train", 0)
     assert (len(found), found.shape, found.class_names) == (N * 3 // 4, (3, 6, 6), ("image",))
+    assert found.notes[0] == "the array is trained on"
 
 
 # --- labels ------------------------------------------------------------------------------------------
@@ -143,7 +146,9 @@ def test_labels_from_one_make_no_empty_class(tmp_path: Path) -> None:
     found = read(tmp_path, train_x=GREY, train_y=LABELS + 1)
     assert (found.class_names, np.bincount(found.labels).tolist()) == (("1", "2", "3"), [4, 4, 4])
     [note] = found.notes
-    assert note.startswith("no image has the label 0, of which no class is made")
+    assert note.startswith("no image here has the label 0: such a label is a class only if another holder has it")
+    listed = read(tmp_path, options={"classes": ["0", "1", "2", "3"]}, train_x=GREY, train_y=LABELS + 1)
+    assert (listed.class_names, listed.notes) == (("0", "1", "2", "3"), ())
 
 
 def test_names_of_the_users_for_numbers(tmp_path: Path) -> None:
@@ -160,6 +165,27 @@ def test_names_of_the_users_for_numbers(tmp_path: Path) -> None:
     texts = np.array(["cat", "dog", "bird"])[LABELS]
     told = refused(tmp_path, {"classes": ["cat", "horse"]}, train_x=GREY, train_y=texts)
     assert told.endswith("own.npz has 4 images of class bird, and of 1 more such class; add it, or remove its images")
+
+
+def test_text_in_any_form_of_unicode_is_one_class(tmp_path: Path) -> None:
+    """... in the form that `data.classes` and the names of folders have."""
+    texts = np.array(["O\u0308l", "\u00d6l", "cat"])[LABELS]
+    for classes in (None, ["O\u0308l", "cat"]):
+        found = read(tmp_path, options={"classes": classes}, train_x=GREY, train_y=texts)
+        assert sorted(found.class_names) == ["cat", "\u00d6l"]
+        assert np.bincount(found.labels)[found.class_names.index("cat")] == 4
+
+
+def test_labels_that_no_client_could_register(tmp_path: Path) -> None:
+    many = np.zeros((10_001, 1, 1), np.uint8)
+    for pixels, labels, told in (
+        (many, np.array([f"caption {number}" for number in range(10_001)]), "has 10,001 classes, at most 10,000 are"),
+        (GREY, np.array(["x" * 256] * N), f"has a class of 256 characters, {'x' * 40}..., at most 255"),
+        (GREY, np.array(["a\nb"] * N), r"has a class whose name cannot be shown, a\nb"),
+    ):
+        text = refused(tmp_path, train_x=pixels, train_y=labels)
+        assert text.startswith(f"data=npz: {told}") and "are these captions?" in text
+    assert len(read(tmp_path, train_x=many[1:], train_y=np.arange(10_000)).class_names) == 10_000
 
 
 def test_classes_that_yaml_reads_as_numbers(tmp_path: Path) -> None:
@@ -217,6 +243,11 @@ def test_the_user_gives_the_ends(tmp_path: Path) -> None:
     for depth, high in ((12, 4095), ([0, 450], 450), ([0.0, 1000.0], 1000)):
         found = read(tmp_path, options={"depth": depth}, train_x=values, train_y=LABELS)
         np.testing.assert_array_equal(found.images()[:, 0], np.rint(np.minimum(values, high) * (255 / high)))
+        beyond = "" if depth == 12 else "; values beyond are taken for the nearest end"
+        assert found.notes == (f"values 0 to {high} of train_x became 0 to 255, as data.depth says{beyond}",)
+    for pixels in (GREY, GREY > 100):
+        found = read(tmp_path, options={"depth": [0, 10]}, train_x=pixels, train_y=LABELS)
+        assert found.notes == ("data.depth has no effect: no array has more than 8 bits",)
     assert refused(tmp_path, {"depth": 9}, train_x=values, train_y=LABELS).startswith("data.depth=9: ")
     for depth in (0, 33, "twelve", [5, 5], [1], True, None):
         with pytest.raises(SettingError, match=r"^data.depth=.*: must be auto, a number of bits from 1 to 32, or \["):

@@ -121,6 +121,25 @@ def test_grey_images_of_words_as_classes_in_parquet_files(tmp_path):
     np.testing.assert_array_equal(holdout.images()[:, 0], pixels[3:])
 
 
+def test_words_in_any_form_of_unicode_are_one_class(tmp_path):
+    table(pictures(3), ["O\u0308l", "cat", "\u00d6l"], datasets.Value("string")).save_to_disk(tmp_path / "saved")
+    images = load(hub(tmp_path / "saved"), "train", 0)
+    assert (images.class_names, images.labels.tolist()) == (("cat", "\u00d6l"), [1, 0, 1])
+
+
+def test_images_of_more_than_8_bits_are_refused(tmp_path):
+    """... since a 12-bit scanner's white, 4095 of 65535, would become almost black."""
+    deep = [Image.fromarray(np.full((8, 8), 4095, np.uint16)), Image.fromarray(pictures(1, grey=True)[0])]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat"])})
+    datasets.Dataset.from_dict({"image": deep, "label": [0, 0]}, features=features).save_to_disk(tmp_path / "saved")
+    images = load(hub(tmp_path / "saved"), "train", 0)
+    told = r"^data=hugging_face: .*saved, row 0 has more than 8 bits a channel, .* use data=folder$"
+    for ask in (images.images, images.check):
+        with pytest.raises(SettingError, match=told):
+            ask()
+    images.images(np.array([1]))
+
+
 def test_images_without_classes_are_of_one(saved):
     images = load(hub(saved[0], label=None), "train", 0)
     assert (images.class_names, images.labels.tolist()) == (("image",), [0] * 6)

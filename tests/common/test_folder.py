@@ -2,12 +2,16 @@
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from image_files import folder, png16, ramp, read, write
 
+from fedphd.common.data.cache import keep
+from fedphd.common.data.cache.keeping import UNUSED
+from fedphd.common.data.decoding import formats
 from fedphd.common.data.folder_images import FolderImages
 from fedphd.common.errors import SettingError
 
@@ -109,8 +113,7 @@ def test_images_without_subfolders_are_one_class(tmp_path: Path) -> None:
         write(tmp_path / f"{number}.png")
     images = read(tmp_path)
     assert (images.class_names, images.labels.tolist()) == (("image",), [0, 0, 0])
-    assert "all 3 images are of one class, image" in images.notes[0]
-    assert "use iid, quantity or own" in images.notes[0]
+    assert images.notes == ("no subfolders: all 3 images are of one class, image",)
 
 
 def test_images_beside_subfolders(pets: Path) -> None:
@@ -230,3 +233,50 @@ def test_a_survey_is_kept_until_a_file_changes(pets: Path, tmp_path_factory: pyt
     assert len(list(cache.glob("*.survey"))) == 1
     next(cache.glob("*.survey")).write_text("torn")
     assert read(pets, cache=cache).notes == changed.notes
+
+
+def test_a_survey_that_nobody_has_used_for_long_is_dropped(
+    pets: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cache, long_ago = tmp_path_factory.mktemp("cache"), time.time() - UNUSED - 60
+    for plane in ("coronal", "sagittal"):
+        read(pets, cache=cache, plane=plane)
+    for kept in cache.glob("*.survey"):
+        os.utime(kept, (long_ago, long_ago))
+    read(pets, cache=cache, plane="coronal")
+    (used,) = (kept for kept in cache.glob("*.survey") if kept.stat().st_mtime > long_ago + 1)
+    keep(read(pets, cache=cache, plane="coronal"), cache, "name")
+    assert list(cache.glob("*.survey")) == [used]
+
+
+def test_a_survey_by_other_libraries_is_made_anew(
+    pets: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    for versions in ({"pydicom": "3.0"}, {"pydicom": "3.1"}, {}):
+        monkeypatch.setattr(formats, "_version", versions.get)
+        formats.decoders.cache_clear()
+        keep(read(pets, cache=cache), cache, "name")
+    assert len(list(cache.glob("*.survey"))) == 3
+    monkeypatch.undo()
+    formats.decoders.cache_clear()
+    assert "pillow" in formats.DECODERS and formats.decoders()[0] is not None
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", [[40, 0], [40, -1], [40], "wide", [True, float("nan")], [float("inf"), 1]])
+def test_a_window_that_is_none(tmp_path: Path, window: object) -> None:
+    told = r"^data.window=.*: must be file, null, or \[centre, width\] with a width above 0$"
+    with pytest.raises(SettingError, match=told):
+        folder(tmp_path, window=window)
+    assert folder(tmp_path, window=[40, 400]).window == (40.0, 400.0)
+
+
+@pytest.mark.parametrize("classes", ["cat", [], [""], [True, False], ["cat", None], {"cat": 0}])
+def test_classes_that_are_none(tmp_path: Path, classes: object) -> None:
+    with pytest.raises(SettingError, match=r"^data.classes=.*: must be a list of names, \[cat,dog\], or null$"):
+        folder(tmp_path, classes=classes)
+    with pytest.raises(SettingError, match=r"^data.classes=\[a,a\]: has a name twice"):
+        folder(tmp_path, classes=["a", "a"])

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from fedphd.common.data.arrays.archive import Archive, ArchiveError
-from fedphd.common.data.arrays.labels import UNLABELLED, Values, label_values
+from fedphd.common.data.arrays.labels import Values, label_values
 from fedphd.common.data.arrays.layout import Layout, channels_in, layout_of, size_in
 from fedphd.common.data.arrays.naming import Part, Parts, find_parts
+from fedphd.common.data.class_list import ONE_CLASS
 
 PLAIN = {"train_x", "train_y", "test_x", "test_y"}  # names that need no note
 OPAQUE = {1: 1, 2: 1, 3: 3, 4: 3}  # channels without transparency, by all channels
@@ -75,13 +76,15 @@ class Contents:
     def notes(self, background: str) -> list[str]:
         """Say which arrays were taken for what, where that is not plain from their names."""
         train, holdout = self.parts.train, self.parts.holdout
-        taken = [f"{train} are trained on"] + ([f"{holdout} are held out"] if holdout is not None else [])
+        taken = [f"{train} {train.verb} trained on"]
+        if holdout is not None:
+            taken.append(f"{holdout} {holdout.verb} held out")
         named = {name for part in self.parts.all for name in (part.images, part.labels) if name is not None}
         notes = [] if named <= PLAIN and not self.parts.unused else ["; ".join(taken)]
         if self.parts.unused:
             notes.append(f"not used: {', '.join(self.parts.unused)}")
         if train.labels is None:
-            notes.append(f"there are no labels: all images are of one class, {UNLABELLED}")
+            notes.append(f"there are no labels: all images are of one class, {ONE_CLASS}")
         if "first" in self.layouts.values():
             notes.append(f"the channels come first in {' and '.join(self.layouts)}")
         if any(channels_in(self.archive.heads[name].shape, one) in (2, 4) for name, one in self.layouts.items()):
@@ -90,7 +93,7 @@ class Contents:
 
     def _labels(self, part: Part) -> Values:
         if part.labels is None:
-            return np.full(self.archive.heads[part.images].shape[0], UNLABELLED)
+            return np.full(self.archive.heads[part.images].shape[0], ONE_CLASS)
         return label_values(part.labels, self.archive.read(part.labels))
 
 

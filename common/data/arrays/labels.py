@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedphd.common.data.arrays.archive import ArchiveError
-from fedphd.common.data.class_list import in_order, is_number
+from fedphd.common.data.class_list import MOST_CLASSES, in_order, is_number
 from fedphd.common.data.images import Indices
 
-MAX_CLASSES = 10_000  # labels above are taken for something else than class numbers
-UNLABELLED = "image"  # the one class of images without labels
 SHOWN = 5  # classes that a note lists
 
 Values = NDArray[np.int64] | NDArray[np.str_]  # one for each image
@@ -54,8 +53,8 @@ def _texts(name: str, labels: NDArray[np.str_]) -> NDArray[np.str_]:
 
 def _numbers(name: str, labels: NDArray[Any]) -> NDArray[np.int64]:
     low, high = labels.min(), labels.max()
-    if not (low >= 0 and high < MAX_CLASSES):  # no number is above and below none
-        raise ArchiveError(f"{name} runs from {low} to {high}; must be class numbers from 0 and below {MAX_CLASSES}")
+    if not (low >= 0 and high < MOST_CLASSES):  # no number is above and below none
+        raise ArchiveError(f"{name} runs from {low} to {high}; must be class numbers from 0 and below {MOST_CLASSES}")
     whole: NDArray[np.int64] = labels.astype(np.int64)
     if (whole != labels).any():
         raise ArchiveError(f"{name} is {labels.dtype} with values between whole numbers; must be class numbers")
@@ -87,7 +86,7 @@ def number_classes(
     Returns
     -------
     tuple[list[NDArray[int64]], tuple[str, ...]]
-        For each part the class of each image, and the names of the classes that are there.
+        For each part the class of each image, and the names of the classes that are there, in Unicode's form NFC.
 
     Raises
     ------
@@ -99,13 +98,14 @@ def number_classes(
     together: Any = np.concatenate(parts)
     names, inverse = np.unique(together, return_inverse=True)
     called = _called(names, classes)
-    order = in_order(called)
-    numbers = np.asarray([order.index(name) for name in called], np.int64)[inverse]
+    order = in_order(set(called))
+    rank = {name: number for number, name in enumerate(order)}
+    numbers = np.asarray([rank[name] for name in called], np.int64)[inverse]
     return np.split(numbers, np.cumsum([len(part) for part in parts])[:-1]), tuple(order)
 
 
 def _called(values: Values, classes: Sequence[str] | None) -> list[str]:
-    found = [str(value) for value in values]
+    found = [normalize("NFC", str(value)) for value in values]
     if classes is None or values.dtype.kind != "i" or all(map(is_number, classes)):
         return found
     if int(values.max()) >= len(classes):
@@ -115,10 +115,7 @@ def _called(values: Values, classes: Sequence[str] | None) -> list[str]:
 
 
 def gap_note(names: Iterable[str]) -> list[str]:
-    """Note the class numbers below the largest that no image has, if classes go by their numbers and there are any.
-
-    They are no classes then, unless `data.classes` lists them.
-    """
+    """Note the class numbers below the largest that no image has, if classes go by their numbers."""
     names = list(names)
     if not all(map(is_number, names)):
         return []
@@ -126,4 +123,5 @@ def gap_note(names: Iterable[str]) -> list[str]:
     if not absent:
         return []
     listed = ", ".join(map(str, absent[:SHOWN])) + (", ..." if len(absent) > SHOWN else "")
-    return [f"no image has the label {listed}, of which no class is made; data.classes lists classes without images"]
+    whose = "such a label is a class only if another holder has it, or data.classes lists it"
+    return [f"no image here has the label {listed}: {whose}"]

@@ -32,6 +32,11 @@ class Part:
         """Name both."""
         return self.images if self.labels is None else f"{self.images} and {self.labels}"
 
+    @property
+    def verb(self) -> str:
+        """Of one array "is", and of both "are"."""
+        return "is" if self.labels is None else "are"
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -112,7 +117,7 @@ def _train(names: _Names, images: str | None, labels: str | None) -> Part:
         if found_images is not None:
             return Part(found_images, names.need(labels) if labels is not None else names.first(partners))
     if labelled := next((known for known, partners in KNOWN.items() if names.first(partners)), None):
-        raise ArchiveError(f"lacks {labelled}; {names.told}")
+        raise ArchiveError(f"lacks {labelled}; {names.told}; or give the name of its images by data.images")
     advice = "name its arrays by data.images and data.labels, or call them train_x and train_y"
     raise ArchiveError(f"has no images under a usual name; {names.told}; {advice}")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedphd.common.data.arrays.archive import Archive, ArchiveError
 from fedphd.common.data.arrays.layout import Layout, channels_first, flatten
 from fedphd.common.data.decoding.colour import Colour
-from fedphd.common.data.decoding.depth import Depth, Range, extremes, usual_range
+from fedphd.common.data.decoding.depth import Depth, Range, around, extremes, usual_range
 from fedphd.common.data.images import ImageSet, Indices, Pixels
 from fedphd.common.errors import SettingError
 
@@ -27,8 +27,8 @@ class Stored:
     ----------
     path : Path
         The file.
-    stamp : tuple[int, int]
-        Size and time of change of the file: another file is read anew.
+    stamp : str
+        Size and time of change of the file (`file_stamp`): another file is read anew.
     name : str
         The array's name.
     layout : Layout
@@ -40,7 +40,7 @@ class Stored:
     """
 
     path: Path
-    stamp: tuple[int, int]
+    stamp: str
     name: str
     layout: Layout
     depth: Depth
@@ -133,7 +133,7 @@ def range_in(archive: Archive, names: list[str]) -> tuple[Range, Range] | None:
         dtype = archive.heads[name].dtype
         if dtype.kind not in "biuf":
             raise ArchiveError(f"{name} is {dtype}; must be numbers")
-        if dtype == np.uint8 or dtype.kind == "b":
+        if not is_deep(dtype):
             continue
         values = archive.read(name)
         if not np.isfinite(values).all():
@@ -141,7 +141,10 @@ def range_in(archive: Archive, names: list[str]) -> tuple[Range, Range] | None:
         if found := extremes(values):
             seen.append(found)
         whole = whole and (dtype.kind in "iu" or bool((values == np.rint(values)).all()))
-    if not seen:
-        return None
-    held = Range(min(one.low for one in seen), max(one.high for one in seen))
-    return held, usual_range(held, whole=whole)
+    held = around(seen)
+    return None if held is None else (held, usual_range(held, whole=whole))
+
+
+def is_deep(dtype: np.dtype[Any]) -> bool:
+    """Whether values have to be scaled, as all have but those of 8 bits and truth values."""
+    return dtype != np.uint8 and dtype.kind != "b"

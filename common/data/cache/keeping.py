@@ -19,6 +19,8 @@ from filelock import FileLock
 from fedphd.common.data.cache.entry import SUFFIX, Entry
 from fedphd.common.data.data_set import DataSet
 from fedphd.common.data.decoded import DecodedImages
+from fedphd.common.data.decoding.formats import decoders
+from fedphd.common.data.decoding.kept import SUFFIX as SURVEY_SUFFIX
 from fedphd.common.data.images import ArrayImages, ImageSet, Pixels
 from fedphd.common.errors import SettingError
 from fedphd.common.keeping.private_files import DRAFT, private_folder
@@ -84,11 +86,9 @@ def name_of_part(data: DataSet, scheme: "Partition", clients: int, seed: int, in
 
 
 def _key(images: DecodedImages) -> str:
-    """Hash all that decoded images depend on, Pillow's version among it, whose decoders are not all alike."""
-    from PIL import __version__  # noqa: PLC0415  (only where images are decoded)
-
+    """Hash all that decoded images depend on, the versions of the decoders among it."""
     stamps = [_stamp(images, source) for source in images.sources]
-    return _hash(json.dumps([LAYOUT, __version__, images.recipe, stamps]))
+    return _hash(json.dumps([LAYOUT, decoders(), images.recipe, stamps]))
 
 
 def _stamp(images: DecodedImages, source: Any) -> str:
@@ -122,7 +122,8 @@ def _made(images: DecodedImages, entry: Entry) -> Pixels:
             took = time.monotonic() - started
             log.info("decoded %d images into %s in %.1f s", len(images), entry.file, took)
         _drop(entry, f"{entry.name}-*{SUFFIX}")
-        _drop(entry, f"*{SUFFIX}", unused=UNUSED)
+        for suffix in (SUFFIX, SURVEY_SUFFIX):
+            _drop(entry, f"*{suffix}", unused=UNUSED)
     made = entry.open()
     if made is None:
         raise OSError(errno.EIO, f"{entry.file} is not as it was written")

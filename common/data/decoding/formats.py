@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # Pillow knows these by sight only, or starts another program to read them, which no image may do.
 NOT_READ = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 NIFTI = (".nii", ".nii.gz")
 DICOM = (".dcm", ".dicom", ".ima")
+DECODERS = ("pillow", "pydicom", "nibabel", "pylibjpeg", "pylibjpeg-openjpeg")  # which may decode one file otherwise
 DICOM_MAGIC, DICOM_START = b"DICM", 128
 
 
@@ -60,6 +62,19 @@ def formats() -> tuple[str, ...]:
 
     Image.init()
     return tuple(form for form in Image.ID if form not in NOT_READ)
+
+
+@cache
+def decoders() -> tuple[str | None, ...]:
+    """Give the versions of the libraries that decode images, which are not all alike; None: it is not installed."""
+    return tuple(_version(library) for library in DECODERS)
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 def _is_dicom(path: str) -> bool:

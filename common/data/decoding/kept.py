@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from fedphd.common.data.decoding.facts import Decoding
+from fedphd.common.data.decoding.formats import decoders
 from fedphd.common.data.decoding.survey import Survey, stamped, survey_of
 from fedphd.common.keeping.private_files import write_private
 
@@ -37,16 +38,17 @@ def survey(paths: Sequence[str], decoding: Decoding, *, every_page: bool, measur
     SettingError
         If a library for one of the files is not installed.
     """
-    from PIL import __version__  # noqa: PLC0415  (whose readers are not all alike)
-
     files = tuple(stamped(path) for path in paths)
     if folder is None or not files:
         return survey_of(files, decoding, every_page, measure)
-    options = repr((LAYOUT, __version__, decoding, every_page, measure))
+    options = repr((LAYOUT, decoders(), decoding, every_page, measure))
     name, key = _hash(os.path.commonpath(paths) + options), _hash(repr(files))
     file = folder / f"{name}-{key}{SUFFIX}"
     with suppress(OSError, ValidationError):
-        return SURVEY.validate_json(file.read_bytes())
+        known = SURVEY.validate_json(file.read_bytes())
+        with suppress(OSError):  # a disk that can only be read
+            os.utime(file)  # when it was used last
+        return known
     found = survey_of(files, decoding, every_page, measure)
     if not found.failures:
         with suppress(OSError, ValueError):  # a full disk, or a name that is no text: it is made anew

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveInt
 
 from fedphd.common.data.cache import CachedSet
 from fedphd.common.data.classes import Listing, list_classes
@@ -14,7 +14,7 @@ from fedphd.common.data.decoding.changes import change_of_colour, changes
 from fedphd.common.data.decoding.colour import parse_colour
 from fedphd.common.data.decoding.facts import Decoding, Page, Plane
 from fedphd.common.data.decoding.kept import survey
-from fedphd.common.data.decoding.options import BackgroundOption, DepthOption
+from fedphd.common.data.decoding.options import BackgroundOption, DepthOption, WindowOption
 from fedphd.common.data.decoding.survey import Survey
 from fedphd.common.data.decoding.words import several, some
 from fedphd.common.data.file_set import FileSet
@@ -51,7 +51,7 @@ class Folder(CachedSet, FileSet):
     channels: WhichImages[Literal[1, 3] | None] = None
     depth: WhichImages[DepthOption] = "auto"
     background: WhichImages[BackgroundOption] = "white"
-    window: WhichImages[Literal["file"] | tuple[float, PositiveFloat] | None] = "file"
+    window: WhichImages[WindowOption] = "file"
     slices: WhichImages[Literal["one", "all"]] = "one"
     plane: WhichImages[Plane] = "axial"
     empty_classes: bool = False

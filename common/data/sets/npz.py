@@ -1,6 +1,5 @@
 """A NumPy archive of images and class numbers, or one array of images."""
 
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -8,10 +7,11 @@ import numpy as np
 from fedphd.common.data.arrays.archive import Archive, ArchiveError
 from fedphd.common.data.arrays.contents import Contents
 from fedphd.common.data.arrays.labels import gap_note, number_classes
-from fedphd.common.data.arrays.stored import Stored, StoredImages, range_in
+from fedphd.common.data.arrays.stored import Stored, StoredImages, is_deep, range_in
 from fedphd.common.data.data_set import DATA_SETS, WhichImages
+from fedphd.common.data.decoded import file_stamp
 from fedphd.common.data.decoding.colour import parse_colour
-from fedphd.common.data.decoding.depth import Depth, given_range
+from fedphd.common.data.decoding.depth import Depth, Range, given_range
 from fedphd.common.data.decoding.options import BackgroundOption, DepthOption
 from fedphd.common.data.file_set import FileSet
 from fedphd.common.data.images import Split
@@ -60,9 +60,11 @@ class Npz(FileSet):
         numbers, classes = self.numbered(labels[chosen], names)
         array = contents.parts.all[chosen].images
         stored = Stored(
-            self.path, _stamp(self.path), array, contents.layouts[array], depth, parse_colour(self.background)
+            self.path, file_stamp(self.path), array, contents.layouts[array], depth, parse_colour(self.background)
         )
-        notes = [*contents.notes(self.background), *notes, *gap_note(names)]
+        notes = [*contents.notes(self.background), *notes]
+        if self.classes is None:
+            notes += gap_note(names)
         found = StoredImages(numbers, classes, contents.shape, stored, np.arange(len(numbers)), notes=tuple(notes))
         return found if own else found.subset(self.share(len(found), split, seed))
 
@@ -70,7 +72,8 @@ class Npz(FileSet):
         """Choose which values become 0 and 255, and say so."""
         if isinstance(self.depth, int | tuple):
             given = given_range(self.depth)
-            return Depth(given, given), []
+            deep = [name for name in arrays if is_deep(archive.heads[name].dtype)]
+            return Depth(given, given), [_of_given(given, deep)]
         found = range_in(archive, arrays)
         if found is None:
             return Depth(), []
@@ -80,6 +83,9 @@ class Npz(FileSet):
         return Depth(chosen, chosen), [] if same else [note]
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+def _of_given(given: Range, deep: list[str]) -> str:
+    """Say what the range that the user gives does."""
+    if not deep:
+        return "data.depth has no effect: no array has more than 8 bits"
+    beyond = "" if given.strict else "; values beyond are taken for the nearest end"
+    return f"values {given} of {' and '.join(deep)} became 0 to 255, as data.depth says{beyond}"

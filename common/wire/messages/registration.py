@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from flwr.app import ConfigRecord, RecordDict
 
+from fedphd.common.data.class_list import fault_of
 from fedphd.common.run.events import Event
 from fedphd.common.run.figures import one_line
 from fedphd.common.run.forwarding import write_events
@@ -14,7 +15,6 @@ from fedphd.common.wire import records
 from fedphd.common.wire.messages.events import read_events
 from fedphd.common.wire.records import MessageError
 
-MOST_CLASSES, LONGEST_NAME = 10_000, 255  # of a client, and characters of a class's name
 MOST_NOTES, LONGEST_LINE = 20, 500  # of a client, and characters of one
 
 
@@ -64,8 +64,8 @@ class Profile:
         )
         if not profile.counts or min(profile.counts) < 0 or len(profile.counts) != len(profile.classes):
             raise MessageError("label counts must be given, one for each class, and not be negative")
-        if len(profile.classes) > MOST_CLASSES or max(map(len, profile.classes)) > LONGEST_NAME:
-            raise MessageError(f"has more than {MOST_CLASSES} classes, or one whose name is too long")
+        if fault := fault_of(profile.classes):
+            raise MessageError(fault)
         return profile
 
 
