@@ -24,8 +24,8 @@ from fedphd.common.training.distances import check_each
 from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.wire.parts import PARTS, part_of
 from fedphd.launch.classes import with_classes
-from fedphd.launch.following import follow_images
 from fedphd.launch.holdings import Holding, read_images, root_has_none, save
+from fedphd.launch.image_shape import follow_images
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
 from fedphd.server.first_model import first_model, identified

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fedphd.common.config import Config, compose
 from fedphd.common.errors import SettingError
-from fedphd.launch.following import follow_images
+from fedphd.launch.image_shape import follow_images
 from fedphd.launch.preflight import check
 
 OWN = ["experiment=own_images", "runtime=inprocess"]
