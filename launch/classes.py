@@ -3,10 +3,11 @@
 from fedphd.common.config import CLASS_EMBEDS, Config
 from fedphd.common.config.topology import client_id
 from fedphd.common.data import holder_data, load
+from fedphd.common.data.class_doubts import other_kinds
 from fedphd.common.data.class_list import common_classes
 from fedphd.common.data.holders import ROOT
 from fedphd.common.errors import SettingError
-from fedphd.launch.holdings import root_has_none
+from fedphd.launch.holdings import root_has_none, whose
 
 
 def with_classes(config: Config) -> Config:
@@ -24,7 +25,8 @@ def with_classes(config: Config) -> Config:
     Raises
     ------
     SettingError
-        If nothing here says which classes there are, there are fewer than two, or the number that is set is another.
+        If nothing here says which classes there are, there are fewer than two, the number that is set is another, or
+        clients do not name them alike.
     """
     told = config.model.classes
     if told is None:
@@ -54,8 +56,15 @@ def _with_names(config: Config) -> Config:
         raise SettingError("data.classes", None, advice)
     holders = [] if root_has_none(config) else [ROOT]
     holders += [client_id(index) for index in range(config.topology.clients)]
-    sets = [holder_data(config, holder) for holder in holders]
-    for own in sets:
-        own.check_there()
-    classes = common_classes(load(own, "train", config.seed).class_names for own in sets)
-    return config.model_copy(update={"data": data.model_copy(update={"classes": tuple(classes)})})
+    named = {holder: _names(config, holder) for holder in holders}
+    for holder, doubt in other_kinds(named).items():
+        raise SettingError("data.classes", None, f"{holder}: {doubt}")
+    classes = tuple(common_classes(named.values()))
+    return config.model_copy(update={"data": data.model_copy(update={"classes": classes})})
+
+
+def _names(config: Config, holder: str) -> tuple[str, ...]:
+    data = holder_data(config, holder)
+    data.check_there()
+    with whose(holder):
+        return load(data, "train", config.seed).class_names

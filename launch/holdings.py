@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedphd.common.config import Config
 from fedphd.common.config.topology import client_id
 from fedphd.common.data import DataSet, ImageSet, check_fits, holder_data, load
+from fedphd.common.data.class_doubts import doubts
 from fedphd.common.data.holders import ROOT
 from fedphd.common.data.partitions import partition
 from fedphd.common.errors import SettingError
@@ -64,16 +66,29 @@ def read_images(config: Config) -> list[Holding]:
     found = {}
     for holder, data in holders.items():
         _check_there(data, holder)
-        found[holder] = images = load(data, "train", config.seed)
-        check_fits(images, config.model)
-        for one in _sets(data, images, config.seed):
-            one.check()
+        with whose(holder):
+            found[holder] = images = load(data, "train", config.seed)
+            check_fits(images, config.model)
+            for one in _sets(data, images, config.seed):
+                one.check()
     if config.evaluation.extractor is not None:
         of_root = config.model_copy(update={"data": holder_data(config, ROOT)})
         check_real(of_root, fewest(find_measures(config.evaluation.measures)))
     if splits:
         partition(found[ALL].labels, len(found[ALL].class_names), config.partition, len(clients), config.seed)
-    return [_holding(holder, one, _other_ranges(holder, found)) for holder, one in found.items()]
+    doubtful = doubts({holder: one.class_names for holder, one in found.items()})
+    return [_holding(holder, one, [*_other_ranges(holder, found), *doubtful[holder]]) for holder, one in found.items()]
+
+
+@contextmanager
+def whose(holder: str) -> Iterator[None]:
+    """Name the holder in what is said of its images, where each has its own and nothing else names it."""
+    try:
+        yield
+    except SettingError as error:
+        if holder == ALL or holder in str(error):
+            raise
+        raise SettingError(error.key, error.value, f"{holder}: {error.advice}") from None
 
 
 def root_has_none(config: Config) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -24,8 +25,8 @@ from fedphd.common.training.distances import check_each
 from fedphd.common.training.reverse import ReverseProcess
 from fedphd.common.wire.parts import PARTS, part_of
 from fedphd.launch.classes import with_classes
-from fedphd.launch.following import follow_images
 from fedphd.launch.holdings import Holding, read_images, root_has_none, save
+from fedphd.launch.image_shape import follow_images, notes_on_following
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
 from fedphd.server.first_model import first_model, identified
@@ -37,14 +38,33 @@ IN_IMAGES = 1000  # an a of FedPhD's above this was hardly meant in clients
 LONG = 10  # minutes
 
 
+class Checked(NamedTuple):
+    """What there is before a start.
+
+    Attributes
+    ----------
+    config : Config
+        The configuration as the run's processes need it: with the number of classes, `model.init_hash`, and nothing
+        that follows the images left open.
+    notes : list[str]
+        What the user should know: what was left out or changed of the images, parts that do nothing, evaluations that
+        take long, a deployment without security.
+    holdings : list[Holding]
+        What there is of images.
+    """
+
+    config: Config
+    notes: list[str]
+    holdings: list[Holding]
+
+
 def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
     """Check all that can be checked before the start, and make the run folder.
 
     Returns
     -------
     tuple[Config, list[str]]
-        The configuration as the run's processes need it, with absolute paths, `model.init_hash`, the number of classes,
-        and nothing that follows the images left open, and what the user should know, as `check` says it.
+        The configuration and the notes of `check`; paths of trackers and the like are absolute.
 
     Raises
     ------
@@ -52,9 +72,7 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
         If `check` finds something, the folder holds another run or is in use, or what the root needs for its
         measurements is missing.
     """
-    config, of_given = identified(with_classes(follow_images(config)))
-    notes, holdings = _look(config)
-    notes = of_given + notes
+    config, notes, holdings = check(config)
     if config.checkpoint.resume is None:
         refuse_used(run_dir)
     else:
@@ -66,16 +84,10 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
     return config, notes
 
 
-def check(config: Config) -> list[str]:
+def check(config: Config) -> Checked:
     """Read the data, draw the partition, load the autoencoder, build and prune the U-Net once, as the run will.
 
     A ratio that cannot be pruned would else be found only after the sparse rounds.
-
-    Returns
-    -------
-    list[str]
-        What the user should know before the start: what was left out or changed of the images, parts that do nothing,
-        evaluations that take long, a deployment without security.
 
     Raises
     ------
@@ -86,11 +98,9 @@ def check(config: Config) -> list[str]:
         the U-Net; if the U-Net cannot be built or pruned so, or has no such parts; if `model.init` cannot be read or
         does not fit it; if the device is not there.
     """
-    return _look(with_classes(config))[0]
-
-
-def _look(config: Config) -> tuple[list[str], list[Holding]]:
-    """Check the configuration, and tell what there is of images, too."""
+    following = follow_images(config)
+    notes = notes_on_following(config, following)
+    config, of_given = identified(with_classes(following))
     device = pick_device(config)
     _check_gpus(config.runtime)
     if isinstance(config.runtime, Deployment):
@@ -110,13 +120,15 @@ def _look(config: Config) -> tuple[list[str], list[Holding]]:
     _check_parts(config, unet)
     if config.pruning.after is not None:
         unet, _ = prune(unet, config.pruning.share)
-    notes = (
-        _insecure(config.runtime)
+    notes += (
+        of_given
+        + _insecure(config.runtime)
         + _no_images_of_the_root(config)
         + [note for one in holdings for note in one.told]
         + _idle_parts(config)
     )
-    return notes + (_long_evaluations(config, count(unet)[1]) if device.type == "cpu" else []), holdings
+    notes += _long_evaluations(config, count(unet)[1]) if device.type == "cpu" else []
+    return Checked(config, notes, holdings)
 
 
 def _model(config: Config) -> PackedModel:

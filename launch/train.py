@@ -103,14 +103,14 @@ def _train(config: Config, run_dir: Path, unused: Sequence[str]) -> None:
     config, notes = make_ready(config, run_dir)
     console = Console(highlight=False)
     console.print(f"images     {found(config, run_dir)}", soft_wrap=True, markup=False)
-    console.print(f"run folder {run_dir}", soft_wrap=True)
+    console.print(f"run folder {run_dir}", soft_wrap=True, markup=False)
     for note in [*unused, *notes]:
         console.print(f"note       {note}", soft_wrap=True, markup=False)
     try:
         with Display(run_dir, console, rounds=config.rounds):
             runtime(config, run_dir)
     finally:
-        console.print(f"report     {write_report(run_dir)}", soft_wrap=True)
+        console.print(f"report     {write_report(run_dir)}", soft_wrap=True, markup=False)
 
 
 def _method(key: str, path: str) -> Callable[[Config, Path], None]:

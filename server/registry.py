@@ -16,6 +16,7 @@ from fedphd.common.averaging.homogeneity import Distribution, distribution
 from fedphd.common.averaging.weighting import SamplesWeighting
 from fedphd.common.config import TiersWeighting, TopologyConfig
 from fedphd.common.config.topology import edge_ids, edge_timeout, homes
+from fedphd.common.data.class_doubts import doubts
 from fedphd.common.data.class_list import common_classes, over
 from fedphd.common.errors import RegistrationError
 from fedphd.common.flower.delivery import Patience
@@ -106,7 +107,8 @@ def register(
         Says which edges and clients to expect. Edges may take `round_timeout` for their clients, and the
         time of a root round until they come.
     ledger : Ledger
-        Takes the events that edges send along, and what clients noted of their images.
+        Takes the events that edges send along, what clients noted of their images, and which of them seem to call one
+        class by two names.
     classes : Sequence[str], optional
         The classes that all clients must name (`data.classes`); without, they agree on those of all.
     alike : bool
@@ -139,8 +141,9 @@ def register(
     _check_classes(ours, classes)
     if alike:
         _check_alike(ours)
+    doubtful = doubts({client: profile.classes for client, profile in ours.items()})
     for client, profile in ours.items():
-        for note in profile.notes:
+        for note in (*profile.notes, *doubtful[client]):
             ledger.write(Note(peer=client, text=note))
     return Registry(
         nodes={edge: call.nodes[edge] for edge in edges},

@@ -59,7 +59,7 @@ def list_classes(top: Path, allow_empty: bool, unusable: Unusable) -> Listing:
         walk = Walk(top)
         folders, files = walk.entries()
         by_class = _by_class(folders, files, unusable)
-        found = {name: walk.below(folder) if folder else files for name, folder in by_class.items()}
+        found = walk.each_once({name: walk.below(folder) if folder else files for name, folder in by_class.items()})
     except OSError as error:
         where = f"{printable(str(error.filename))}: " if error.filename not in (None, str(top)) else ""
         raise unusable(f"cannot be read ({where}{error.strerror})") from None

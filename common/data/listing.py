@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from fedphd.common.data.decoding.formats import Kind, kind_by_name, kind_of
@@ -20,9 +20,10 @@ Reason = tuple[str, str]  # of one, of several
 HIDDEN: Reason = ("hidden or system file or folder", "hidden or system files or folders")
 SPECIAL: Reason = ("special file, as a pipe or device,", "special files, as pipes and devices,")
 AGAIN: Reason = ("link to a folder that is read already", "links to folders that are read already")
+SAME: Reason = ("link to an image that is read already", "links to images that are read already")
 NO_IMAGE: Reason = ("file that is no image", "files that are no images")
 
-Identity = tuple[int, int]  # of a folder: its device and its number there
+Identity = tuple[int, int]  # of a folder or file: its device and its number there
 
 
 class LeftOut:
@@ -75,6 +76,7 @@ class Walk:
         self.left_out = LeftOut()
         self.dangling: list[str] = []
         self._listed: set[Identity] = set()
+        self._links: set[str] = set()  # to images
         self._claimed = {_identity(parent) for parent in top.resolve().parents}  # which a link inside must not bring in
         self._claim(self.top)
 
@@ -91,6 +93,8 @@ class Walk:
                 if self._is_new(entry):
                     folders.append(entry.path)
             elif self._is_image(entry):
+                if entry.is_symlink():
+                    self._links.add(entry.path)
                 files.append(entry.path)
         return folders, files
 
@@ -102,6 +106,28 @@ class Walk:
             waiting += folders
             found += files
         return sorted(found, key=os.path.split)
+
+    def each_once(self, found: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        """Drop links to images that are listed without a link; of several to one other image, the first stays.
+
+        Parameters
+        ----------
+        found : Mapping[str, list[str]]
+            All images of the walk, class by class.
+        """
+        paths = (path for files in found.values() for path in files) if self._links else ()
+        taken = {_identity(Path(path)) for path in paths if path not in self._links}
+        return {name: [path for path in files if self._counts(path, taken)] for name, files in found.items()}
+
+    def _counts(self, path: str, taken: set[Identity]) -> bool:
+        if path not in self._links:
+            return True
+        identity = _identity(Path(path))
+        if identity in taken:
+            self.left_out.add(SAME, path)
+            return False
+        taken.add(identity)
+        return True
 
     def _is_image(self, entry: os.DirEntry[str]) -> bool:
         if _holds(entry.is_file):
@@ -145,8 +171,8 @@ def _holds(question: Callable[[], bool]) -> bool:
         return False
 
 
-def _identity(folder: Path) -> Identity:
-    found = folder.stat()
+def _identity(path: Path) -> Identity:
+    found = path.stat()
     return found.st_dev, found.st_ino
 
 

@@ -6,7 +6,7 @@ from fedphd.common.config import Config
 from fedphd.launch.cost.estimate import estimate
 from fedphd.launch.cost.plain import plain
 from fedphd.launch.cost.terminal import show
-from fedphd.launch.following import follow_images
+from fedphd.launch.image_shape import follow_images
 from fedphd.launch.terminal import open_console
 
 PIPE_WIDTH = 160  # columns, where there is no terminal

@@ -88,9 +88,28 @@ def test_a_link_to_another_folder_is_followed_once(pets: Path, tmp_path_factory:
     assert len(images) == 8
 
 
-def test_links_to_files_are_images_and_dangling_ones_are_named(pets: Path) -> None:
-    (pets / "cat" / "link.png").symlink_to(pets / "dog" / "0.png")
-    assert len(read(pets)) == 7
+def test_a_link_to_an_image_that_is_read_anyway_multiplies_nothing(pets: Path) -> None:
+    """... in which class it may be: the same image would be trained on twice, or held out as well."""
+    for number in range(3):
+        (pets / "cat" / f"link{number}.png").symlink_to(pets / "dog" / "0.png")
+    (pets / "dog" / "link.png").symlink_to(pets / "cat" / "link0.png")
+    images = read(pets)
+    assert names(images, pets) == [f"{name}/{number}.png" for name in ("cat", "dog") for number in range(3)]
+    told = "4 links to images that are read already left out (link0.png, link1.png, link2.png, ...)"
+    assert told in images.notes
+
+
+def test_links_to_images_elsewhere_are_images_once(pets: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = write(tmp_path_factory.mktemp("elsewhere") / "x.png")
+    (pets / "cat" / "link.png").symlink_to(outside)
+    (pets / "dog" / "link.png").symlink_to(outside)
+    images = read(pets)
+    assert len(images) == 7
+    assert "cat/link.png" in names(images, pets)
+    assert "1 link to an image that is read already left out (link.png)" in images.notes
+
+
+def test_dangling_links_are_named(pets: Path) -> None:
     (pets / "cat" / "gone.png").symlink_to(pets / "nowhere.png")
     assert "1 link (cat/gone.png), which is called like an image, leads nowhere" in refusal(pets)
 

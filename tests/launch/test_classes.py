@@ -86,6 +86,17 @@ def test_clients_that_lack_classes_number_them_alike(tmp_path: Path) -> None:
     assert third.labels.tolist() == [2] * 10  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("other", ["1", "image"])
+def test_clients_that_number_what_others_name_are_refused(tmp_path: Path, other: str) -> None:
+    own = own_images(tmp_path, ["cat", "dog"], [other])
+    root = np.array(["cat", "dog"])
+    np.savez(tmp_path / "root.npz", images=np.zeros((2, 8, 8), np.uint8), labels=root)
+    kind = "none" if other == "image" else "numbers"
+    told = rf"^data\.classes=null: client-1: its classes are {kind} \({other}\), and those of root words \(cat, dog\): "
+    with pytest.raises(SettingError, match=told):
+        with_classes(small_config(LABELS, *own))
+
+
 def test_where_clients_are_elsewhere_the_user_names_the_classes(tmp_path: Path) -> None:
     own = ["data=npz", f"data.path={tmp_path}", "partition=own", "runtime=deployment", "runtime.insecure=true"]
     with pytest.raises(SettingError, match=r"^data\.classes=null: each client brings its own images"):
@@ -100,6 +111,6 @@ def test_images_that_are_not_there_are_said(tmp_path: Path) -> None:
 
 
 def test_guidance_without_classes_does_nothing_and_says_so() -> None:
-    [note] = check(small_config("sampler.guidance=2"))
+    [note] = check(small_config("sampler.guidance=2")).notes
     assert note.startswith("sampler.guidance=2 has no effect with model.classes=null")
-    assert check(small_config("sampler.guidance=2", LABELS)) == []
+    assert check(small_config("sampler.guidance=2", LABELS)).notes == []

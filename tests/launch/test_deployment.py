@@ -319,6 +319,6 @@ def test_a_deployment_is_reached_with_or_without_tls(
 
 
 def test_a_deployment_without_security_is_warned_of() -> None:
-    [warning] = check(small_config("runtime=processes", "runtime.insecure=true"))
+    [warning] = check(small_config("runtime=processes", "runtime.insecure=true")).notes
     assert warning.startswith("WARNING: runtime.insecure=true: no TLS and no keys")
-    assert check(small_config("runtime=processes")) == []
+    assert check(small_config("runtime=processes")).notes == []

@@ -17,6 +17,7 @@ from fedphd.launch.preflight import check, make_ready
 from fedphd.launch.report.recorded_run import RecordedRun
 from fedphd.launch.report.tables import holdings_table
 from fedphd.launch.runtimes.inprocess import run
+from fedphd.launch.train import train_to_the_end
 
 RNG = np.random.default_rng(3)
 AWAY = ["runtime.superlink=127.0.0.1:9", "runtime.insecure=true"]
@@ -118,7 +119,11 @@ def test_an_archive_without_images_of_the_highest_class_trains(tmp_path: Path) -
     own = ["data=npz", f"data.path={tmp_path}", "partition=own", "topology.clients=3", "assignment=homogeneity"]
     config = small_config(*own, *FEW)
     _, notes = make_ready(config, tmp_path / "check")
-    assert [note.partition(": ")[0] for note in notes] == ["client-2's images"] * 4
+    assert [note.partition(": ")[0] for note in notes] == ["client-2's images"] * 5
+    assert notes[-1] == (
+        "client-2's images: WARNING: its classes are none (image), and those of root numbers (0, 1, 2): "
+        "name them alike, or give data.classes"
+    )
     assert trained(config, tmp_path / "run") == [29]
     assert RecordedRun.read(tmp_path / "run").class_names == ["0", "1", "2", "image"]
 
@@ -148,3 +153,13 @@ def test_the_report_shows_what_deployed_clients_told(tmp_path: Path) -> None:
     assert table is not None
     [row] = table.rows
     assert row[:2] == ["client-1", "12 hidden files left out; values 0 to 4095 became 0 to 255"]
+
+
+def test_what_the_user_wrote_is_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_images(tmp_path / "images", **{"[b]cat": 12, "dog": 12})
+    config = folder_config(tmp_path / "images", "topology.clients=1", "topology.quorum=1")
+    train_to_the_end(config, tmp_path / "run [red]")
+    told = capsys.readouterr().out
+    assert "2 classes ([b]cat, dog)" in told
+    assert f"run folder {tmp_path}/run [red]\n" in told
+    assert f"report     {tmp_path}/run [red]/report.html\n" in told

@@ -36,7 +36,7 @@ def pets(tmp_path: Path) -> Path:
 def test_notes_are_told_and_kept_for_the_report(pets: Path, tmp_path: Path) -> None:
     (pets / "cat" / ".DS_Store").write_bytes(b"x")
     run = config(pets, *COLOUR)
-    assert check(run) == ["images: 1 hidden or system file or folder left out (.DS_Store)"]
+    assert check(run).notes == ["images: 1 hidden or system file or folder left out (.DS_Store)"]
     save(read_images(run), tmp_path)
     kept = json.loads((tmp_path / "images.json").read_text())
     assert kept["all"]["images"] == 36 and kept["all"]["shape"] == [3, 8, 8]
@@ -48,7 +48,7 @@ def test_notes_are_told_and_kept_for_the_report(pets: Path, tmp_path: Path) -> N
 def test_deep_grey_images(tmp_path: Path) -> None:
     for number in range(20):
         png16(tmp_path / "a" / f"{number}.png", ramp(4095))
-    notes = check(config(tmp_path))
+    notes = check(config(tmp_path)).notes
     assert any("0 to 4095 became 0 to 255 (data.depth=auto)" in note for note in notes)
     with pytest.raises(SettingError, match=r"the images are 1x8x8; use a model with .*, or data\.channels=3"):
         check(config(tmp_path, *COLOUR))
@@ -69,11 +69,26 @@ def test_each_holder_is_named(pets: Path, tmp_path: Path) -> None:
     for holder in ("root", "client-0", "client-1"):
         write(tmp_path / "holders" / holder / "cat" / "x.png")
     (tmp_path / "holders" / "client-1" / "cat" / "notes.txt").write_text("x")
-    notes = check(config(tmp_path / "holders", *COLOUR, "partition=own", "data.holdout=0"))
+    notes = check(config(tmp_path / "holders", *COLOUR, "partition=own", "data.holdout=0")).notes
     assert "client-1's images: 1 file that is no image left out (.txt 1; notes.txt)" in notes
     (tmp_path / "holders" / "client-1" / "cat" / "x.png").write_bytes(b"")
     with pytest.raises(SettingError, match=r"client-1/cat/x\.png: cannot be read"):
         check(config(tmp_path / "holders", *COLOUR, "partition=own", "data.holdout=0"))
+
+
+def test_what_does_not_fit_names_its_holder(tmp_path: Path) -> None:
+    for holder in ("root", "client-0", "client-1"):
+        shape = (6, 8, 8, 3) if holder == "client-1" else (6, 8, 8)
+        np.savez(tmp_path / f"{holder}.npz", x=np.zeros(shape, np.uint8), y=np.arange(6) % 2)
+    own = ["data=npz", f"data.path={tmp_path}", "partition=own", "topology.clients=2", "evaluation=grid"]
+    with pytest.raises(
+        SettingError, match=r"^model=digits8: client-1: expects 1x8x8 \(CxHxW\), the images are 3x8x8; "
+    ):
+        check(compose(own))
+    with pytest.raises(SettingError, match=r"^data\.limit=50: root: there are 6 training images; use at most 6"):
+        check(compose([*own, "data.limit=50", "data.holdout=0"]))
+    with pytest.raises(SettingError, match=r"^data\.limit=50: root: there are 6 training images"):
+        check(compose([*own, "data.limit=50", "data.holdout=0", "model.classes=labels"]))
 
 
 def test_a_start_with_an_unreadable_image_leaves_nothing_behind(pets: Path, tmp_path: Path) -> None:
@@ -101,7 +116,9 @@ def test_one_class_and_partitions_by_class(tmp_path: Path) -> None:
     ):
         with pytest.raises(SettingError, match=told):
             check(config(tmp_path, *COLOUR, *partition))
-    (note,) = check(config(tmp_path, *COLOUR, "partition=quantity", "partition.alpha=1", "partition.min_samples=1"))
+    (note,) = check(
+        config(tmp_path, *COLOUR, "partition=quantity", "partition.alpha=1", "partition.min_samples=1")
+    ).notes
     assert note.startswith("images: no subfolders: all 20 images are of one class, image")
 
 
@@ -109,9 +126,9 @@ def test_holders_whose_values_are_scaled_differently_are_warned_of(tmp_path: Pat
     for holder, highest in (("root", 4000), ("client-0", 3000), ("client-1", 900)):
         png16(tmp_path / holder / "a" / "x.png", ramp(highest))
     own = ["partition=own", "data.holdout=0"]
-    told = [note for note in check(config(tmp_path, *own)) if "WARNING" in note]
+    told = [note for note in check(config(tmp_path, *own)).notes if "WARNING" in note]
     assert told == [
         "client-1's images: WARNING: values 0 to 1023 became 0 to 255, and those of root 0 to 4095; "
         "give data.depth, so that all are scaled alike"
     ]
-    assert not [note for note in check(config(tmp_path, *own, "data.depth=12")) if "WARNING" in note]
+    assert not [note for note in check(config(tmp_path, *own, "data.depth=12")).notes if "WARNING" in note]

@@ -115,6 +115,14 @@ def test_classes_agree_by_name(ledger: Ledger) -> None:
     assert registry.shares("edge-1", [0.0, 0.5, 0.5]) == [0.0, 0.5, 0.5]
 
 
+def test_classes_that_may_be_one_are_noted(ledger: Ledger) -> None:
+    """... of the client that comes later, and only where it could be a mistake."""
+    capital = Profile("client-2", 4, ["A", "x"], [1.0, 3.0])
+    register(RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [capital, B])), topology(), ledger)
+    [note] = events(ledger, "note")
+    assert (note["peer"], str(note["text"])[:35]) == ("client-2", "WARNING: its A and client-0's a dif")
+
+
 def test_weights_by_labels_need_all_classes_at_each_edge(ledger: Ledger) -> None:
     other = Profile("client-2", 4, ["c", "b"], [1.0, 3.0])
     registry = register(RosterGrid(Roster("edge-0", [A, B]), Roster("edge-1", [other, B])), topology(), ledger)

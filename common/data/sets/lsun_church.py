@@ -111,4 +111,5 @@ def _files(folder: Path) -> tuple[list[str], tuple[str, ...]]:
     if not folder.is_dir():
         return [], ()
     walk = Walk(folder)
-    return sorted(walk.below(walk.top)), tuple(walk.left_out.notes())
+    [files] = walk.each_once({"": walk.below(walk.top)}).values()
+    return sorted(files), tuple(walk.left_out.notes())

@@ -36,12 +36,12 @@ class Register(Event):
 
 
 class Note(Event):
-    """A client told, when it registered, what was left out or changed when its images were read."""
+    """A client told, when it registered, what was left out or changed of its images, or its classes look mistaken."""
 
     name: ClassVar[str] = "note"
 
     peer: str = Field(description="The client")
-    text: str = Field(description="What it told, in one line")
+    text: str = Field(description="What it told, or what may be a mistake, in one line")
 
 
 class _OfPeer(Event):

@@ -7,15 +7,18 @@ from fedphd.common.config.topology import client_id
 from fedphd.common.data import DataSet, holder_data, load
 from fedphd.common.data.holders import ROOT
 from fedphd.common.errors import SettingError
+from fedphd.launch.holdings import whose
 
-AXES = {"in_channels": 0, "out_channels": 0, "sample_size": 1}  # of an image's shape (C, H, W)
+AXES = {"sample_size": 1, "in_channels": 0, "out_channels": 0}  # of an image's shape (C, H, W)
+USUAL = {"sample_size": 32, "in_channels": 3, "out_channels": 3}  # an example to type
 
 
 def follow_images(config: Config) -> Config:
     """Give the U-Net the size and the channels of the images, where they are left open.
 
     With `partition=own` the images are those of the root, or else of the first client that has some on this machine;
-    `data.channels`, if it is left open too, then says the same to all clients, of which one may have grey images only.
+    if `data.channels` is left open too, of all of them those in colour, if there are any. It then says the same to all
+    clients, of which one may have grey images only.
 
     Returns
     -------
@@ -40,25 +43,40 @@ def follow_images(config: Config) -> Config:
 
 
 def _shape(config: Config, left_open: list[str]) -> tuple[int, int, int]:
-    """Look at the first images that are on this machine."""
-    advice = f"follows the images, of which there are none on this machine; give {', '.join(AXES)}"
+    """Look at the images that are on this machine."""
     if config.model.autoencoder is not None:
         advice = f"cannot follow latents; give {', '.join(AXES)} of what the autoencoder makes"
         raise SettingError(f"model.unet.{left_open[0]}", None, advice)
-    missing = SettingError(f"model.unet.{left_open[0]}", None, advice)
-    for data in dict.fromkeys(holder_data(config, holder) for holder in _holders(config)):
+    shapes = _shapes(config)
+    shape = next(shapes, None)
+    if shape is None:
+        settings = " ".join(f"model.unet.{name}={USUAL[name]}" for name in left_open)
+        advice = f"follows the images, of which there are none on this machine; give theirs, as {settings}"
+        raise SettingError(f"model.unet.{left_open[0]}", None, advice)
+    if config.partition.splits or not _channels_open(config.data):
+        return shape
+    return max([shape, *shapes], key=lambda one: one[0])
+
+
+def _shapes(config: Config) -> Iterator[tuple[int, int, int]]:
+    """Give the shape of the one set that is split, or of each holder's images that are on this machine."""
+    if config.partition.splits:
+        config.data.check_there()
+        yield load(config.data, "train", config.seed).shape
+        return
+    for holder in _holders(config):
+        data = holder_data(config, holder)
         try:
             data.check_there()
-        except SettingError as error:
-            missing = error if config.partition.splits else missing
+        except SettingError:
             continue
-        return load(data, "train", config.seed).shape
-    raise missing
+        with whose(holder):
+            yield load(data, "train", config.seed).shape
 
 
 def _holders(config: Config) -> Iterator[str]:
     yield ROOT
-    if not (config.partition.splits or config.runtime.elsewhere):
+    if not config.runtime.elsewhere:
         yield from (client_id(index) for index in range(config.topology.clients))
 
 
@@ -75,6 +93,20 @@ def _check_side(config: Config, unet: Mapping[str, object]) -> None:
 
 
 def _of_channels(data: DataSet, channels: int) -> DataSet:
-    if getattr(data, "channels", channels) is not None:
-        return data
-    return data.model_copy(update={"channels": channels})
+    return data.model_copy(update={"channels": channels}) if _channels_open(data) else data
+
+
+def _channels_open(data: DataSet) -> bool:
+    return hasattr(data, "channels") and data.channels is None
+
+
+def notes_on_following(given: Config, config: Config) -> list[str]:
+    """Tell if clients elsewhere will make their images grey because the root's are.
+
+    Parameters
+    ----------
+    given, config : Config
+        Before and after `follow_images`.
+    """
+    told = config.runtime.elsewhere and _channels_open(given.data) and getattr(config.data, "channels", None) == 1
+    return ["data.channels=1 follows the root's images; give data.channels=3 if clients have colour"] * told
