@@ -19,6 +19,7 @@ from fedphd.launch.resume import from_resumed, settings_of
 
 KEY = "RUN"
 PRIMARY = "resumed"  # Hydra's name of the configuration that is read from a run folder
+ELSEWHERE = "fedphd resume goes on in the run's own folder; leave it out"
 OF_ALL_GROUPS = ("method", "experiment", "model")  # whose files set what other groups have
 
 
@@ -35,23 +36,28 @@ def resumed(run: Path, overrides: Sequence[str]) -> Config:
     Raises
     ------
     SettingError
-        If there is no such run, a setting would make it another run, or it is over.
+        If there is no such run, a setting would make it another run or bring it elsewhere, it is over, or it has no
+        checkpoint.
     FedPhDError
         If the overrides cannot be understood.
     """
     tree = settings_of(run, KEY).model_dump(mode="json", by_alias=True, exclude_unset=True)
     with hydra_explained(overrides):
         composed = _composed(tree, overrides)
-    composed["checkpoint"]["resume"] = str(run)
+    composed["checkpoint"] = _from_here(run, composed.get("checkpoint"), tree["checkpoint"])
     config = from_resumed(composed, KEY)
     assert config is not None
     _check_unfinished(run, config)
+    if not RunFolder(run).checkpoint_rounds():
+        raise SettingError(KEY, run, "has no checkpoint to go on with; wait for its first root round, or begin anew")
     return config
 
 
 def _composed(tree: Mapping[str, Any], overrides: Sequence[str]) -> Any:
     """Let Hydra compose, with the run's settings as its primary configuration, in which no group is chosen yet."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
+    for one in parsed:
+        _check_place(one)
     chosen = {one.key_or_group for one in parsed if _chooses(one)}
     words = [f"+{str(one.input_line).lstrip('+')}" if _chooses(one) else str(one.input_line) for one in parsed]
     own = {name: section for name, section in tree.items() if name not in chosen}
@@ -69,6 +75,22 @@ def _chooses(override: Override) -> bool:
         advice = "cannot be chosen anew for a run that has begun; leave it out, or begin a new run"
         raise SettingError(group, override.value(), advice)
     return True
+
+
+def _check_place(override: Override) -> None:
+    """Refuse Hydra's own settings, which would have no effect: they say where a new run goes, and how it is logged."""
+    key = override.key_or_group
+    if key.startswith(("hydra.", "hydra/")) and key != "hydra.searchpath":
+        raise SettingError(key, override.value(), ELSEWHERE)
+
+
+def _from_here(run: Path, given: object, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the options of checkpoints, with the run's own folder to go on from."""
+    if not isinstance(given, dict):
+        raise SettingError("checkpoint", given, "is a group of options; give one, as checkpoint.keep=5")
+    if given.get("resume") not in (None, own.get("resume"), str(run)):
+        raise SettingError("checkpoint.resume", given["resume"], ELSEWHERE)
+    return {**given, "resume": str(run)}
 
 
 def _check_unfinished(run: Path, config: Config) -> None:

@@ -18,6 +18,7 @@ from fedphd.common.network.build import build_unet
 from fedphd.common.network.counting import count
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.pruning import prune
+from fedphd.common.run.run_folder import CHECKPOINTS
 from fedphd.common.run.sole_writer import refuse_used, sole_writer
 from fedphd.common.training.compute import pick_device
 from fedphd.common.training.diffusion import Diffusion
@@ -29,6 +30,7 @@ from fedphd.launch.holdings import Holding, read_images, root_has_none, save
 from fedphd.launch.image_shape import follow_images, notes_on_following
 from fedphd.launch.runtimes.deployment import address
 from fedphd.server.assignment import ASSIGNMENTS
+from fedphd.server.checkpoint import load as load_checkpoint
 from fedphd.server.first_model import first_model, identified
 from fedphd.server.pruning_schedule import load_unet
 from fedphd.server.recorder import check_outlets
@@ -69,15 +71,15 @@ def make_ready(config: Config, run_dir: Path) -> tuple[Config, list[str]]:
     Raises
     ------
     SettingError
-        If `check` finds something, the folder holds another run or is in use, or what the root needs for its
-        measurements is missing.
+        If `check` finds something, the folder holds another run or is in use, a run to go on with has no sound
+        checkpoint, or what the root needs for its measurements is missing.
     """
     config, notes, holdings = check(config)
     if config.checkpoint.resume is None:
         refuse_used(run_dir)
     else:
-        with sole_writer(run_dir):
-            pass  # free: the root's process takes the lock itself, since it may outlive this one
+        with sole_writer(run_dir):  # free: the root's process takes the lock itself, since it may outlive this one
+            load_checkpoint(config.checkpoint.resume / CHECKPOINTS)
     config = check_outlets(config, run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     save(holdings, run_dir)

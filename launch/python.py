@@ -155,7 +155,11 @@ def load_model(folder: Path | str, round: int | None = None) -> "UNet":
         If there is no such checkpoint, or the run has no global model because clients keep parts of their own.
     """
     from fedphd.server.pruning_schedule import merged
-    from fedphd.server.trained import trained_model
+    from fedphd.server.trained import KEY, ROUND, trained_model
 
-    config, model = trained_model(Path(folder).expanduser().absolute(), round=round)
+    try:
+        config, model = trained_model(Path(folder).expanduser().absolute(), round=round)
+    except SettingError as error:  # by the names of the parameters
+        key = {KEY: "folder", ROUND: "round"}.get(error.key, error.key)
+        raise SettingError(key, error.value, error.advice) from None
     return merged(config, model).eval()

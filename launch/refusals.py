@@ -36,7 +36,9 @@ def hydra_explained(overrides: Sequence[str]) -> Iterator[None]:
     except ValueError as error:
         if "Config group override" not in str(error):  # Hydra's, of no class of its own
             raise
-        valued = " ".join(word for word in overrides if NO_CHOICE.fullmatch(word))
+        valued = " ".join(
+            word for word in overrides if NO_CHOICE.fullmatch(word) and word.partition("=")[0] in groups()
+        )
         text = "a group takes one of its choices by name, as exchange=full does, and not a value"
         raise UsageError(f"{valued}: {text}") from error
 

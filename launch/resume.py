@@ -34,24 +34,29 @@ def from_resumed(tree: Any, key: str = KEY) -> Config | None:
     SettingError
         If there is no such run, or a setting differs that would make it another run.
     """
-    resume = tree["checkpoint"].get("resume") if isinstance(tree["checkpoint"], dict) else None
+    checkpoint = tree.get("checkpoint")
+    resume = checkpoint.get("resume") if isinstance(checkpoint, dict) else None
     if resume is None:
         return None
     if not isinstance(resume, str | Path):
         raise SettingError(key, resume, "must be the path of a run folder")
     before = settings_of(Path(resume).expanduser(), key)
-    _close(tree, before)
+    if all(isinstance(tree.get(group), dict) for group in ("pruning", "data", "model")):  # else `validate` says so
+        _close(tree, before)
     now = with_classes(validate(tree))
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for name in sorted(old.keys() | new.keys(), key=lambda name: (not name.endswith(".kind"), name)):  # choices first
         if old.get(name) != new.get(name) and decides(name, now):
-            raise SettingError(name, new.get(name), _differs(old.get(name), resume))
+            raise SettingError(name, new.get(name), _differs(name, before, old.get(name), resume))
     return now
 
 
-def _differs(before: object, run: object) -> str:
+def _differs(name: str, before: Config, value: object, run: object) -> str:
+    if name == "rounds" and before.training.schedule != "constant":
+        falls = f"with training.schedule={before.training.schedule} its learning rate falls to zero over {value} rounds"
+        return f"{falls}, so it cannot have others; begin a new run (model.init={run} goes on from its weights)"
     given = f"leave it so: fedphd resume {run} takes all settings from the run"
-    return f"the run to resume has {'null' if before is None else before}; {given}"
+    return f"the run to resume has {'null' if value is None else value}; {given}"
 
 
 def _close(tree: Any, before: Config) -> None:
@@ -62,8 +67,9 @@ def _close(tree: Any, before: Config) -> None:
         tree["data"]["channels"] = getattr(before.data, "channels", None)
     if tree["model"].get("init") is not None and tree["model"].get("init_hash") is None:  # of the given weights
         tree["model"]["init_hash"] = before.model.init_hash
-    unet = tree["model"]["unet"]
-    unet |= {name: before.model.unet[name] for name in unet.keys() & before.model.unet.keys() if unet[name] is None}
+    unet = tree["model"].get("unet")
+    if isinstance(unet, dict):
+        unet |= {name: before.model.unet[name] for name in unet.keys() & before.model.unet.keys() if unet[name] is None}
 
 
 def settings_of(run: Path, key: str = KEY) -> Config:

@@ -85,7 +85,7 @@ def load(folder: Path) -> GlobalState:
     """
     state = newest(folder)
     if state is None:
-        advice = "holds no sound checkpoint; give the run folder of a started run"
+        advice = "holds no sound checkpoint to go on with; give another run's folder, or begin a new run"
         raise SettingError("checkpoint.resume", folder.parent, advice)
     return state
 

@@ -8,8 +8,9 @@ from fedphd.common.network.build import build_unet
 from fedphd.common.network.given import KEY, Given, check_hash, read_given
 from fedphd.common.network.packing import PackedModel, pack
 from fedphd.common.network.pruning import prune
-from fedphd.common.run.run_folder import CONFIG
+from fedphd.common.run.run_folder import CONFIG, RunFolder
 from fedphd.server.fitting import fitted, notes_on
+from fedphd.server.given_classes import check_classes
 from fedphd.server.pruning_schedule import load_unet, merged
 from fedphd.server.trained import trained_model
 
@@ -51,13 +52,14 @@ def identified(config: Config) -> tuple[Config, list[str]]:
     Raises
     ------
     SettingError
-        If they cannot be read, do not fit the network, or are not those of `model.init_hash`.
+        If they cannot be read, do not fit the network, were told other classes, or are not those of `model.init_hash`.
     """
     model = config.model
     if model.init is None or config.checkpoint.resume is not None:
         return config, []
     given = find_given(config)
     weights = fitted(given, config)
+    check_classes(given, config)
     check_hash(model.init, weights, model.init_hash)
     known = model.model_copy(update={"init_hash": weights.hash})
     return config.model_copy(update={"model": known}), notes_on(given, weights, config)
@@ -84,4 +86,11 @@ def find_given(config: Config) -> Given:
     except SettingError as error:
         raise SettingError(KEY, path, error.advice) from error
     options = run.model.model_dump(mode="json", by_alias=True)
-    return Given(str(path), merged(run, model).state_dict(), options, None, run.diffusion.schedule)
+    state, classes = merged(run, model).state_dict(), _classes(path, run.model.number_of_classes)
+    return Given(str(path), state, options, None, run.diffusion.schedule, classes)
+
+
+def _classes(run: Path, count: int | None) -> tuple[str, ...]:
+    """Read the names of the classes that a run's model is told, where the run has told as many."""
+    names = RunFolder(run).partition().get("class_names")
+    return tuple(map(str, names)) if isinstance(names, list) and len(names) == count else ()

@@ -17,6 +17,7 @@ from fedphd.common.network.networks import UNet
 from fedphd.common.network.packing import PackedModel
 from fedphd.common.network.rebuild import check_structure
 from fedphd.common.network.structure import Structure, StructureError
+from fedphd.server.given_classes import as_setting
 
 # Options that change neither the weights' shapes nor what the network makes of an image.
 WITHOUT_EFFECT = {"sample_size", "dropout"}
@@ -68,9 +69,19 @@ def notes_on(given: Given, weights: PackedModel, config: Config) -> list[str]:
     other = [f"{key}={trained[key]} (now {now[key]})" for key in now if trained.get(key) not in (None, now[key])]
     if other:
         notes.append(f"model.init was trained with {', '.join(other)}")
-    if given.model is not None and given.model.get("autoencoder") != model.model_dump(mode="json")["autoencoder"]:
+    if _has_another_autoencoder(given, model):
         notes.append("model.init was trained with another model.autoencoder")
     return notes
+
+
+def _has_another_autoencoder(given: Given, model: ModelConfig) -> bool:
+    """Whether a model is known to be of another autoencoder; of one in an export, only its options are known."""
+    if given.model is None:
+        return False
+    told, own = given.model.get("autoencoder"), model.model_dump(mode="json")["autoencoder"]
+    if told is not None and own is not None and told.get("path") is None:
+        told, own = ({**one, "path": None, "subfolder": None} for one in (told, own))
+    return bool(told != own)
 
 
 def _plain(model: ModelConfig) -> ModelConfig:
@@ -86,9 +97,15 @@ def _settings(given: Given, model: ModelConfig) -> list[str]:
             continue
         if key != CLASS_EMBEDS:
             differs.append(shlex.quote(f"++model.unet.{key}={_shown(value)}"))
-        elif None in (value, own.get(key)):  # of other numbers of classes the tensors' shapes tell
+        elif None in (value, own.get(key)):
             differs.append(f"model.classes={'null' if value is None else 'labels'}")
+        else:  # one label says no class
+            differs.append(as_setting(given.classes) if given.classes else _with_names(int(value) - 1))
     return differs
+
+
+def _with_names(count: int) -> str:
+    return f"data.classes with {count} name{'s' * (count != 1)}"
 
 
 def _options(given: Given) -> Options:

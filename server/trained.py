@@ -9,7 +9,7 @@ from fedphd.common.run.run_folder import CHECKPOINTS, RunFolder
 from fedphd.server import checkpoint
 from fedphd.server.state import GlobalState
 
-KEY = "run"  # what errors begin with
+KEY, ROUND = "RUN", "--round"  # what errors begin with, as on the command line
 
 
 def trained_model(run: Path, *, ema: bool = True, round: int | None = None) -> tuple[Config, PackedModel]:
@@ -79,11 +79,11 @@ def _state(run: Path, number: int | None) -> GlobalState:
         return newest
     if number not in there:
         advice = f"there is no checkpoint of this round in {run}; of rounds: {_listed(there)}"
-        raise SettingError("round", number, advice)
+        raise SettingError(ROUND, number, advice)
     try:
         return checkpoint.load_round(folder, number)
     except checkpoint.DamagedCheckpointError as error:
-        raise SettingError("round", number, f"its checkpoint is damaged: {error}") from None
+        raise SettingError(ROUND, number, f"its checkpoint is damaged: {error}") from None
 
 
 def _listed(rounds: list[int]) -> str:

@@ -44,7 +44,7 @@ def exported_weights(folder: Path) -> dict[str, Tensor]:
         Whatever safetensors raises for files that are missing or damaged.
     """
     weights = dict(load_file(folder / UNET / WEIGHTS))
-    if (folder / REST).is_file():
+    if TABLE in weights and (folder / REST).is_file():  # else it was left there by another export
         weights |= load_file(folder / REST)
         weights.pop(TABLE, None)
     return weights

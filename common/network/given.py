@@ -39,6 +39,9 @@ class Given:
         The options of diffusers' UNet2DModel that it is; None if it is something else.
     schedule : Mapping or None
         The diffusion process that it was trained on, in the words of diffusers' schedulers; None if it is not known.
+    classes : tuple[str, ...]
+        Names of the classes that it was told, in the order of their numbers; empty if it was told none, or their names
+        are not known.
     """
 
     path: str
@@ -46,6 +49,7 @@ class Given:
     model: Options | None = None
     unet: Options | None = None
     schedule: Options | None = None
+    classes: tuple[str, ...] = ()
 
     def packed(self, dense: Structure) -> PackedModel:
         """Give the weights in a network's order, in float32.
@@ -89,7 +93,8 @@ def read_given(path: str) -> Given:
         config, facts = _json(folder / OPTIONS) or {}, exported_facts(folder.parent)
         unet = _unet_options(config) if config.get("_class_name") == UNet2DModel.__name__ else None
         if facts is not None:
-            return Given(path, exported_weights(folder.parent), facts["model"], unet, _schedule(folder))
+            classes = tuple(map(str, facts.get("classes") or ()))
+            return Given(path, exported_weights(folder.parent), facts["model"], unet, _schedule(folder), classes)
         state = load_file(folder / WEIGHTS) if unet is None else _state(folder, unet)
         return Given(path, state, None, unet, _schedule(folder))
     except Exception as error:  # whatever json, safetensors, diffusers and torch raise for files that they cannot use

@@ -56,6 +56,8 @@ class Source:
         if not path.is_dir():
             if path.exists() or self.path.startswith(("/", "~", ".")):
                 raise self.unusable("is no folder; give one in diffusers' format, or an id of the Hugging Face hub")
+            if is_mistyped(path):
+                raise self.unusable(f"there is no such folder in {path.parent}; give one, or an id of the hub")
             return self._from_hub()
         folder = path / (self.subfolder or "")
         for file in (OPTIONS, WEIGHTS):
@@ -95,6 +97,11 @@ class Source:
             return hf_hub_download(self.path, file, subfolder=self.subfolder, local_files_only=True)
         except LocalEntryNotFoundError:
             return hf_hub_download(self.path, file, subfolder=self.subfolder)
+
+
+def is_mistyped(path: Path) -> bool:
+    """Whether a path that is not there could be an id of the hub, but rather means a folder beside others."""
+    return path.parent != Path() and path.parent.is_dir()
 
 
 def fetch_if_there(id: str, file: str) -> None:

@@ -2,9 +2,12 @@
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from fedphd.launch.commands.command import Command
+
+LARGEST_SEED = 2**63 - 1  # torch takes any below 2**64: the later images have seeds above the first one's
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -16,18 +19,26 @@ def _add_arguments(parser: ArgumentParser) -> None:
     add("--guidance", type=float, metavar="W", help="towards the class; 1: none; by default the run's")
     add("--steps", type=_at_least(1), metavar="N", help="from noise to images; by default the run's")
     add("--sampler", choices=("ddim", "ddpm", "dpm_solver"), help="by default the run's")
-    add("--seed", type=_at_least(0), default=0, metavar="N", help="of the first image, the next has the next (0)")
+    add(
+        "--seed",
+        type=_at_least(0, LARGEST_SEED),
+        default=0,
+        metavar="N",
+        help="of the first image, the next has the next (0)",
+    )
     add("--batch", type=_at_least(1), default=64, metavar="N", help="images that are drawn at once (64)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="by default a GPU where there is one")
     add("--raw", action="store_true", help="of a run: the latest aggregate, and not the moving average")
     add("--round", type=int, metavar="N", help="of a run: a root round whose checkpoint is there")
 
 
-def _at_least(least: int) -> Callable[[str], int]:
+def _at_least(least: int, most: float = inf) -> Callable[[str], int]:
     def number(text: str) -> int:
         value = int(text)
         if value < least:
             raise ArgumentTypeError(f"{value} must be at least {least}")
+        if value > most:
+            raise ArgumentTypeError(f"{value} must be at most {most}")
         return value
 
     return number

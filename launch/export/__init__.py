@@ -116,7 +116,7 @@ def _check(asked: Asked) -> None:
 def _check_portable(asked: Asked, drawable: Drawable, config: Config) -> None:
     if not drawable.is_portable:
         advice = f"its network is your own ({config.model.network}), which diffusers cannot load without your module"
-        raise SettingError("run", asked.run, f"{advice}; fedphd sample draws with it, fedphd.load_model gives it")
+        raise SettingError("RUN", asked.run, f"{advice}; fedphd sample draws with it, fedphd.load_model gives it")
     if asked.whole and drawable.autoencoder is None:
         raise SettingError(
             "--include-autoencoder", True, "this model draws pixels and has no autoencoder; leave it out"
@@ -131,7 +131,7 @@ def _check_scheduler(asked: Asked, drawer: Drawer) -> None:
     kind = type(drawer.pipeline.scheduler)
     if not kind.__module__.startswith("diffusers."):
         advice = f"its sampler has a scheduler of your own ({kind.__module__}.{kind.__qualname__})"
-        raise SettingError("run", asked.run, f"{advice}, which diffusers cannot load; fedphd sample draws with it")
+        raise SettingError("RUN", asked.run, f"{advice}, which diffusers cannot load; fedphd sample draws with it")
 
 
 __all__ = ["Asked", "Call", "export", "print_export"]

@@ -18,11 +18,16 @@ from fedphd.common.run.metrics import Metrics
 from fedphd.common.run.run_folder import RunFolder
 from fedphd.launch.export.bundle import NETWORKS, PIPELINE
 from fedphd.launch.export.calls import Call
+from fedphd.launch.export.disclosed import told_of_images, travelled
 from fedphd.launch.export.drawable import Drawable
 from fedphd.launch.export.licence import licence_fields, licence_text
+from fedphd.launch.export.origin import hub_id, origin
 from fedphd.server.state import GlobalState
 
 FOLDER = Path(__file__).parent
+COPIED = (
+    " `copied_share` is the share of generated images that are copies of an image that a client trained on: 0 is best."
+)
 TAGS = ("diffusers", "fedphd", "federated-learning")
 
 
@@ -77,7 +82,8 @@ def model_card(about: Carded) -> str:
         notes=list(_notes(about)),
         model=list(_model(about)),
         training=list(_training(config)),
-        data=_data(partition),
+        travelled=travelled(config),
+        data=_data(partition, config.partition.holdout),
         classes=list(_classes(partition)),
         privacy=_privacy(config),
         hops=list(_hops(config, metrics.get(about.state.round))),
@@ -95,6 +101,8 @@ def _front(about: Carded) -> str:
         "pipeline_tag": "unconditional-image-generation",
         "tags": [*TAGS, f"{kind}-image-generation"],
     }
+    if (base := hub_id(about.config.model.init)) is not None:
+        fields["base_model"] = base
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
 
 
@@ -141,6 +149,7 @@ def _training(config: Config) -> Iterator[tuple[str, object]]:
     training, topology = config.training, config.topology
     edges = f"{topology.edges} edges, " if topology.edges else "no edges, "
     yield "method", f"`{config.method}`"
+    yield from origin(config.model)
     yield "objective", f"`{config.objective.loss}`" + "".join(f" + {name}" for name in config.objective.terms)
     yield "pruning", config.pruning.kind
     yield "exchange", config.exchange.kind
@@ -150,15 +159,16 @@ def _training(config: Config) -> Iterator[tuple[str, object]]:
     yield "seed", config.seed
 
 
-def _data(partition: Mapping[str, Any]) -> str:
+def _data(partition: Mapping[str, Any], holdout: float) -> str:
     clients = partition.get("clients", {})
     if not clients:
         return "The run has not told what its clients hold."
     totals = [float(np.sum(one["counts"])) for one in clients.values()]
     middle, least, most = (round(float(of(totals))) for of in (np.median, np.min, np.max))
+    held_out = f", and held out {100 * holdout:g}% of their images" if holdout else ""
     return (
-        f"By what the {len(clients)} clients told of their labels, they hold {round(sum(totals)):,} images: between "
-        f"{least:,} and {most:,} each, {middle:,} in the median."
+        f"By what the {len(clients)} clients told of their labels, they trained on {round(sum(totals)):,} images"
+        f"{held_out}. Each trained on {least:,} to {most:,}, {middle:,} in the median."
     )
 
 
@@ -178,8 +188,8 @@ def _privacy(config: Config) -> str:
         else f"Clients added Laplace noise of scale 1/{epsilon:g} to their counts of labels: the numbers are noisy"
     )
     return (
-        f"{counts}. Edges and root averaged the clients' updates as they came: nothing bounds what the weights tell of "
-        "single training images (no differential privacy)."
+        f"{counts}. Besides, {told_of_images(config)}. Edges and root averaged the clients' updates as they came: "
+        "nothing bounds what the weights tell of single training images (no differential privacy)."
     )
 
 
@@ -197,23 +207,31 @@ def _hops(config: Config, metrics: Metrics | None) -> Iterator[tuple[str, str, s
 
 def _measured(metrics: Mapping[int, Metrics], root_round: int) -> Metrics | None:
     """Find the newest measurement up to a round."""
-    return next(
-        (one for number, one in sorted(metrics.items(), reverse=True) if number <= root_round and one.quality), None
-    )
+    measured = [one for one in metrics.values() if one.round <= root_round and (one.quality or one.further)]
+    return max(measured, key=lambda one: one.round, default=None)
 
 
 def _quality(about: Carded, metrics: Mapping[int, Metrics]) -> str:
     measured = _measured(metrics, about.state.round)
-    if measured is None or measured.quality is None:
+    if measured is None:
         return "It was not measured."
-    name, value = measured.quality
     other = about.state.ema is not None and not about.averaged
+    return (
+        f"{_main(measured)}{'. This was measured with the moving average, not with these weights' if other else ''}."
+        f"{COPIED if 'copied_share' in measured.further else ''}"
+    )
+
+
+def _main(measured: Metrics) -> str:
+    if measured.quality is None:
+        return f"No distance to real images was measured; below is what was found after root round {measured.round}"
+    name, value = measured.quality
     text = f"`{name}` is {three_digits(value)} after root round {measured.round} (lower is better)"
     if measured.floor is not None:
         text += f"; as many real images score {three_digits(measured.floor)}, the floor"
     if measured.reference is not None:
         text += f"; all real images that are not the reference score {three_digits(measured.reference)}"
-    return text + (". This was measured with the moving average, not with these weights." if other else ".")
+    return text
 
 
 def _measures(measured: Metrics | None) -> list[tuple[str, str]]:

@@ -7,9 +7,11 @@ from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from fedphd.common.errors import FedPhDError, SettingError
+from fedphd.common.network.exported import REST, SCHEDULER, UNET, VAE
 from fedphd.common.network.hub import first_line
 
 OPTION = "--push-to-hub"
+REPLACED = [REST, "*.py", *(f"{folder}/*" for folder in (UNET, VAE, SCHEDULER, "onnx"))]  # what an export may lack
 
 
 def check_name(name: str) -> None:
@@ -31,6 +33,9 @@ def check_name(name: str) -> None:
 def push(folder: Path, name: str) -> str:
     """Upload an export; a repository that is not there is made, as a private one.
 
+    What an export before left there, and this one lacks, is removed in the same commit: old weights beside new ones
+    would be read as theirs.
+
     Returns
     -------
     str
@@ -44,7 +49,8 @@ def push(folder: Path, name: str) -> str:
     api = HfApi(library_name="fedphd")
     try:
         where = api.create_repo(name, private=True, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=folder, commit_message="Export of fedphd")
+        text = "Export of fedphd"
+        api.upload_folder(repo_id=name, folder_path=folder, commit_message=text, delete_patterns=REPLACED)
     except LocalTokenNotFoundError:
         raise FedPhDError(
             f"{OPTION}={name}: no login on this machine; {_again(folder, name, 'hf auth login')}"

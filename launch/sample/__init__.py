@@ -8,7 +8,7 @@ from huggingface_hub import snapshot_download
 from rich.console import Console
 
 from fedphd.common.errors import SettingError
-from fedphd.common.network.hub import first_line
+from fedphd.common.network.hub import first_line, is_mistyped
 from fedphd.common.run.run_folder import RunFolder
 from fedphd.launch.export.drawable import Drawable, of_export, of_run
 from fedphd.launch.export.pipelines import drawer_of
@@ -52,7 +52,7 @@ def _drawable(given: Namespace) -> Drawable:
 
 def _fetched(name: Path) -> Path:
     """Fetch an export from the Hugging Face hub, without its Python files; what is there already is taken."""
-    if len(name.parts) != 2 or name.is_absolute():
+    if len(name.parts) != 2 or name.is_absolute() or is_mistyped(name):
         raise SettingError("model", name, "there is no such folder; give that of a run or of an export")
     try:
         return Path(snapshot_download(str(name), allow_patterns=["*.json", "*.safetensors"]))

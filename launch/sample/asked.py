@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import yaml
-from pydantic import ValidationError
 
 from fedphd import conf
 from fedphd.common.errors import SettingError
@@ -53,7 +52,7 @@ def sampler_of(drawable: Drawable, given: Namespace) -> SamplerConfig:
     Raises
     ------
     SettingError
-        If it does not take so many steps, or guidance has nothing to guide to.
+        If it does not take so many steps or such a guidance, or guidance has nothing to guide to.
     """
     options = _options(drawable, given.sampler)
     if given.steps is not None:
@@ -63,13 +62,10 @@ def sampler_of(drawable: Drawable, given: Namespace) -> SamplerConfig:
         options["guidance"] = given.guidance
     try:
         sampler = SAMPLERS.read(options)
-    except ValidationError as error:
-        raise SettingError("--sampler", given.sampler, error.errors()[0]["msg"]) from None
-    if isinstance(sampler, Spaced):
-        try:
+        if isinstance(sampler, Spaced):
             sampler.check_steps(drawable.diffusion.timesteps)
-        except SettingError as error:
-            raise SettingError("--steps", error.value, error.advice) from None
+    except SettingError as error:
+        raise SettingError(f"--{error.key.rpartition('.')[2]}", error.value, error.advice) from None
     return sampler
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from PIL import Image
 
@@ -37,9 +38,10 @@ class Outlet:
         Raises
         ------
         SettingError
-            If Pillow writes no such files, or the folder is not empty.
+            If Pillow writes no such files, the folder is not empty, or nothing can be written there.
         """
         path = Path(given).expanduser()
+        _check_writable(path, given)
         if given.endswith("/") or path.is_dir() or not path.suffix:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise SettingError(OPTION, given, "is there already and not an empty folder; give a new one")
@@ -68,6 +70,18 @@ class Outlet:
             ending = f"_{_in_file_name(classes[number])}" if classes else ""
             image.save(self.path / f"{number:0{digits}d}{ending}.png")
         return f"{self.path}: {len(images)} images"
+
+
+def _check_writable(path: Path, given: str) -> None:
+    """Try to write beside what is there, or where a new folder would come; nothing is left."""
+    try:
+        if path.is_file():
+            with path.open("ab"):
+                return
+        with TemporaryFile(dir=next(one for one in (path, *path.absolute().parents) if one.exists())):
+            return
+    except OSError as error:
+        raise SettingError(OPTION, given, f"cannot be written ({error.strerror}); give another place") from error
 
 
 def _in_file_name(text: str) -> str:

@@ -1,21 +1,26 @@
 """`fedphd export` and `fedphd sample`: what is taken away draws elsewhere what it draws here."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from exported_runs import CLASSES, card_code, command, in_a_fresh_environment, write_all
+from exported_runs import CLASSES, TINY, card_code, command, in_a_fresh_environment, write_all, write_run
+from helpers import small_config
 from PIL import Image, ImageChops
+from run_writer import metrics_line
 from tiny_autoencoder import save_autoencoder
 
 from fedphd.common.errors import SettingError
 from fedphd.common.network.build import dense_structure
-from fedphd.common.network.exported import exported_weights
+from fedphd.common.network.exported import REST, exported_weights
 from fedphd.common.network.given import read_given
 from fedphd.common.network.packing import unpack
+from fedphd.launch.ending import UsageError
+from fedphd.launch.export.origin import hub_id, origin
 from fedphd.server.trained import trained_model
 
 PLAIN = ["dense", "uniform", "ddpm"]
@@ -103,7 +108,7 @@ def test_the_card_says_what_it_is(name: str, exports: dict[str, Path]) -> None:
     assert "federated-learning" in facts["tags"]
     assert "`fd_classifier` is 31.2 after root round 1 (lower is better); as many real images score 0.800" in body
     assert "| between edges and clients | 0 MB | 2.00 MB |" in body
-    assert "the 4 clients told of their labels, they hold 54 images" in body
+    assert "the 4 clients told of their labels, they trained on 54 images" in body
     assert "| two\\|three | 0 |" in body and "| &lt;b> | 8 |" in body
     assert "no differential privacy" in body
 
@@ -127,6 +132,42 @@ def test_a_raw_model_its_licence_and_noisy_counts(runs: dict[str, Path], tmp_pat
     assert "Laplace noise of scale 1/0.5" in card
     raw = unpack(trained_model(runs["dense"], ema=False)[1])
     assert all(torch.equal(one, raw[key]) for key, one in exported_weights(tmp_path / "raw").items())
+
+
+def test_weights_that_another_export_left_there_are_not_read(runs: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("dense", "uniform"):
+        command("export", runs[name], tmp_path / name)
+    shutil.copy(tmp_path / "uniform" / REST, tmp_path / "dense")
+    trained = unpack(trained_model(runs["dense"])[1])
+    assert all(torch.equal(one, trained[key]) for key, one in exported_weights(tmp_path / "dense").items())
+
+
+def test_the_card_of_a_fine_tuned_model_that_clients_measured(tmp_path: Path) -> None:
+    asked = ["partition.holdout=0.2", "evaluation=grid", "evaluation.own=true", "evaluation.memorisation=10"]
+    given = ["model.init=owner/unet", f"model.init_hash={'ab' * 32}"]
+    run = write_run(tmp_path / "run", *TINY, *asked, *given)
+    found = {"own_loss": 0.25, "own_loss/client-0": 0.5, "copied_share": 0.125}
+    (run / "metrics.jsonl").write_text(json.dumps(metrics_line(2, **found)) + "\n")
+    command("export", run, tmp_path / "out")
+    _, front, body = (tmp_path / "out" / "README.md").read_text().split("---\n", 2)
+    assert yaml.safe_load(front)["base_model"] == "owner/unet"
+    assert "| started from | `owner/unet`, SHA-256 abababababababab |" in body
+    assert "they trained on 54 images, and held out 20% of their images" in body
+    assert "No distance to real images was measured; below is what was found after root round 2." in body
+    assert "`copied_share` is the share of generated images that are copies" in body
+    assert "| `own_loss` | 0.25 |" in body and "| `copied_share` | 0.125 |" in body
+    for told in ("losses on some of the images", "distances of generated and held-out images from the nearest of them"):
+        assert told in body.partition("## Drawing")[0] and told in body.partition("## Privacy")[2]
+
+
+def test_folders_of_this_machine_are_not_named() -> None:
+    model = small_config().model.model_copy(update={"init": "/data/of/ours", "init_hash": "cd" * 32})
+    assert (hub_id(model.init), list(origin(model))) == (
+        None,
+        [("started from", "given weights, SHA-256 cdcdcdcdcdcdcdcd")],
+    )
+    lora = small_config("adapters=lora", "model.init=owner/unet").model
+    assert list(origin(lora)) == [("started from", "`owner/unet`"), ("adapters", "lora, added into the weights")]
 
 
 def test_onnx_predicts_the_same(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -181,10 +222,14 @@ def test_another_sampler_and_named_classes_in_a_folder(exports: dict[str, Path],
             ["sample", "a/b", "--out", "g.png"],
             r"model=a/b: is no folder, and cannot be fetched from the Hugging Face hub",
         ),
+        (["sample", "{dense}/none", "--out", "g.png"], "model=.*/none: there is no such folder"),
+        (["sample", "{dense}", "--out", "{dense}/config.yaml/g.png"], "--out=.*/g.png: cannot be written"),
+        (["sample", "{dense}", "--out", "/proc/none/g.png"], "--out=/proc/none/g.png: cannot be written"),
+        (["sample", "{classes}", "--out", "g.png", "--class", "1", "--guidance", "-1"], "^--guidance=-1.0: "),
         (["sample", ".", "--out", "g.png"], "is neither a run folder nor an export"),
         (["export", "{dense}", "{classes}"], r"OUT=.*: is there already and not an empty folder"),
-        (["export", "nowhere", "out"], "run=nowhere: is not a run folder"),
-        (["export", "{dense}", "out", "--round", "9"], "round=9: there is no checkpoint of this round"),
+        (["export", "nowhere", "out"], "RUN=nowhere: is not a run folder"),
+        (["export", "{dense}", "out", "--round", "9"], "--round=9: there is no checkpoint of this round"),
         (["export", "{dense}", "out", "--push-to-hub", "name"], "--push-to-hub=name: .*use OWNER/NAME"),
         (["export", "{dense}", "out", "--include-autoencoder"], "--include-autoencoder=true: this model draws pixels"),
         (["export", "{latents}", "out", "--push-to-hub", "a/b"], "autoencoder is in a folder of this machine"),
@@ -199,6 +244,28 @@ def test_what_cannot_work_is_one_line(
         command(*(word.format(**runs) for word in words))
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_mistyped_run_beside_others_is_no_id_of_the_hub(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # where nobody listens
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(SettingError, match=r"^model=runs/none: there is no such folder"):
+        command("sample", "runs/none", "--out", "g.png")
+    with pytest.raises(SettingError, match=r"^model\.init=runs/none: there is no such folder in runs"):
+        read_given("runs/none")
+
+
+@pytest.mark.parametrize("seed", ["99999999999999999999", "-1"])
+def test_a_seed_that_is_none(runs: dict[str, Path], seed: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"argument --seed: {seed} must be at"):
+        command("sample", runs["dense"], "--n", "1", "--seed", seed, "--out", tmp_path / "g.png")
+
+
+def test_the_largest_seed(runs: dict[str, Path], tmp_path: Path) -> None:
+    command("sample", runs["dense"], "--n", "2", "--seed", str(2**63 - 1), "--out", tmp_path / "g.png")
 
 
 def test_an_export_that_was_damaged_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:

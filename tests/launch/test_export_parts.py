@@ -18,6 +18,7 @@ from helpers import small_config
 
 from fedphd.common.errors import FedPhDError, SettingError
 from fedphd.common.network.build import build_unet
+from fedphd.common.network.exported import REST
 from fedphd.common.network.narrow import NarrowUNet2DModel, shapes_of
 from fedphd.common.network.pruning import prune
 from fedphd.launch.export.bundle import CARRIED, bundle
@@ -121,6 +122,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     taken: dict[str, bytes] = {}
 
     class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path.partition("?")[0].endswith("/clinic/model/tree/main")
+            self._answer([{"type": "file", "path": path, "size": 1, "oid": "a"} for path in taken if path != "created"])
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self._answer(self._taken(body))
@@ -136,10 +141,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
                 for line in (json.loads(one) for one in body.splitlines()):
                     if line["key"] == "file":
                         taken[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+                    if line["key"] == "deletedFile":
+                        del taken[line["value"]["path"]]
                 return {"commitUrl": f"{endpoint}/clinic/model/commit/a", "commitOid": "a", "success": True}
             return {"warnings": [], "errors": []}
 
-        def _answer(self, tree: dict[str, object]) -> None:
+        def _answer(self, tree: object) -> None:
             text = json.dumps(tree).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(text)))
@@ -168,6 +175,17 @@ def test_an_export_is_brought_to_the_hub(hub: dict[str, bytes], tmp_path: Path) 
     files = {str(file.relative_to(out)): file.read_bytes() for file in out.rglob("*") if file.is_file()}
     assert hub == files
     assert re.search(r"from_pretrained\('clinic/model'", files["README.md"].decode())
+
+
+def test_another_export_leaves_nothing_of_the_one_before(hub: dict[str, bytes], tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    pruned = write_run(tmp_path / "pruned", "sampler.steps=5", "ema_decay=0.9", ratio=0.25)
+    command("export", pruned, first, "--push-to-hub", "clinic/model", "--onnx")
+    assert REST in hub
+    hub["notes.md"] = b"of the clinic's own"
+    command("export", write_run(tmp_path / "run", *TINY), second, "--push-to-hub", "clinic/model")
+    files = {str(file.relative_to(second)) for file in second.rglob("*") if file.is_file()}
+    assert set(hub) == files | {"created", "notes.md"}
 
 
 def test_without_a_network_the_folder_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,14 @@ SETTINGS = ["rounds=10", "training.schedule=constant", "evaluation.classifier_ep
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    (tmp_path / "config.yaml").write_text(to_yaml(compose(SETTINGS)))
-    return tmp_path
+    return begun(tmp_path, compose(SETTINGS))
+
+
+def begun(folder: Path, config: Config) -> Path:
+    """Write what `resumed` reads of a run with a checkpoint."""
+    (folder / "config.yaml").write_text(to_yaml(config))
+    (folder / "checkpoints" / "round_0001").mkdir(parents=True)
+    return folder
 
 
 def options(config: Config) -> dict[str, object]:
@@ -70,6 +76,11 @@ def test_a_choice_of_ones_own_is_found(run: Path, tmp_path: Path) -> None:
         ("model=ddpm_cifar10", r"^model=ddpm_cifar10: cannot be chosen anew"),
         ("runtime=ry", r"^runtime=ry: there is no such choice; did you mean ray\?"),
         ("trainng.lr=0.5", r"^trainng\.lr=0\.5: there is no such setting; did you mean training\.lr\?"),
+        ("hydra.run.dir=other", r"^hydra\.run\.dir=other: fedphd resume goes on in the run's own folder; leave it out"),
+        ("checkpoint.resume=/nowhere", r"^checkpoint\.resume=/nowhere: fedphd resume goes on in the run's own folder"),
+        ("~checkpoint", r"^checkpoint=null: is a group of options"),
+        ("model.unet=3", r"^model\.unet"),
+        ("~model.unet", r"^model\.unet"),
         ("rounds=1,2", "several choices need a sweep|rounds"),
         ("rounds", "a setting is given as group=choice or group.key=value"),
     ],
@@ -83,13 +94,26 @@ def test_what_cannot_change_is_refused_in_one_line(run: Path, override: str, sai
 def test_a_finished_run_is_told_how_many_rounds_more(tmp_path: Path) -> None:
     write_run(tmp_path / "a", factor=0.5, seed=0)
     done = compose([]).rounds
-    (tmp_path / "a" / "config.yaml").write_text(to_yaml(compose(["rounds=4", "training.schedule=constant"])))
+    begun(tmp_path / "a", compose(["rounds=4", "training.schedule=constant"]))
     with pytest.raises(SettingError, match=r"^rounds=4: this run has finished with round \d+; for more, give rounds="):
         resumed(tmp_path / "a", [])
     assert resumed(tmp_path / "a", [f"rounds={done}"]).rounds == done
     (tmp_path / "a" / "config.yaml").write_text(to_yaml(compose(["rounds=4", "training.schedule=linear"])))
     with pytest.raises(SettingError, match="so begin anew"):
         resumed(tmp_path / "a", [])
+
+
+def test_a_run_without_a_checkpoint_is_found_before_anything_starts(tmp_path: Path) -> None:
+    config = small_config("rounds=2", "training.schedule=constant")
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    with pytest.raises(SettingError, match=r"^RUN=.*: has no checkpoint to go on with"):
+        resumed(tmp_path, [])
+    begun(tmp_path, config)  # a damaged one
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(SettingError, match=r"^checkpoint\.resume=.*: holds no sound checkpoint to go on with"):
+        COMMANDS["resume"]([str(tmp_path)])
+    after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and file.name != ".lock"}
+    assert after == before
 
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:
@@ -104,8 +128,7 @@ def test_what_followed_the_images_stays(tmp_path: Path) -> None:
     own = compose(["experiment=own_images", f"data.path={tmp_path}", "training.schedule=constant"])
     unet = {**own.model.unet, "in_channels": 1, "out_channels": 1, "sample_size": 32}
     found = own.model_copy(update={"model": own.model.model_copy(update={"unet": unet})})
-    (tmp_path / "config.yaml").write_text(to_yaml(found))
-    assert resumed(tmp_path, []).model.unet == unet
+    assert resumed(begun(tmp_path, found), []).model.unet == unet
 
 
 def test_the_command_trains_on(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_resumed_run_counts_each_round_once(tmp_path: Path) -> None:
 
 def test_a_run_whose_clients_keep_parts_has_no_model_to_load(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(to_yaml(small_config("exchange=udec")))
-    with pytest.raises(fedphd.SettingError, match=r"run=.*: its clients keep parts of their own \(exchange=udec\)"):
+    with pytest.raises(fedphd.SettingError, match=r"folder=.*: its clients keep parts of their own \(exchange=udec\)"):
         fedphd.load_model(tmp_path)
 
 

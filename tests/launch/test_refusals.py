@@ -36,6 +36,11 @@ def test_what_was_wrong_is_said_in_one_line(overrides: list[str], error: type[Fe
     assert len(str(raised.value).splitlines()) == 1
 
 
+def test_only_the_group_that_got_a_value_is_named() -> None:
+    with pytest.raises(UsageError, match=r"^data=null: a group takes one of its choices by name"):
+        compose(["rounds=4", "data=null"])
+
+
 def test_the_known_settings_are_those_of_the_yaml_files() -> None:
     assert "fedavg" in groups()["method"] and "digits" in groups()["data"]
     assert settings()["rounds"] == [] and settings()["training.lr"] == []

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from fedphd.common.network.pruning import prune
 from fedphd.common.run.run_folder import CHECKPOINTS
 from fedphd.server import checkpoint
 from fedphd.server.first_model import first_model, identified, pruned_first_model
+from fedphd.server.given_classes import as_setting
 from fedphd.server.state import GlobalState
 
 DENSE = build_unet(small_config().model, seed=5)
@@ -119,9 +121,61 @@ def test_a_model_that_is_told_no_classes(tmp_path: Path) -> None:
     told = r"it has a tensor class_embedding.weight .*; set what it was made with: model.classes=labels$"
     refused(started(saved(tmp_path / "some", num_class_embeds=11)), told)
     assert identified(started(tmp_path / "some", *labels))[1] == []
-    refused(
-        started(saved(tmp_path / "other", num_class_embeds=4), *labels), "class_embedding.weight: 4 rows must be 11"
-    )
+    told = r"class_embedding.weight has shape \[4, .*; set what it was made with: data.classes with 3 names$"
+    refused(started(saved(tmp_path / "other", num_class_embeds=4), *labels), told)
+    told = r"class_embedding.weight has shape \[13, .*; set what it was made with: data.classes with 12 names$"
+    refused(started(saved(tmp_path / "more", num_class_embeds=13), *labels), told)
+
+
+class TestClasses:
+    """Numbers of classes mean the same to a given model and to the run."""
+
+    NAMES = ("bird", "cat", "dog")
+
+    @pytest.fixture
+    def export(self, tmp_path: Path) -> Path:
+        facts = {"model": self.config(tmp_path, self.NAMES).model.model_dump(mode="json"), "diffusion": {}}
+        unet = {**facts["model"]["unet"]}
+        UNet2DModel(**unet).save_pretrained(tmp_path / "out" / "unet")
+        (tmp_path / "out" / "fedphd.json").write_text(json.dumps({**facts, "classes": self.NAMES}))
+        return tmp_path / "out"
+
+    @staticmethod
+    def config(folder: Path, names: Sequence[str], *overrides: str) -> Config:
+        labels = np.arange(6) % len(names)
+        np.savez(folder / "own.npz", images=np.zeros((6, 8, 8), np.uint8), labels=np.array(names)[labels])
+        told = ["model.classes=labels", f"++model.unet.num_class_embeds={len(names) + 1}"]
+        listed = f"data.classes=[{','.join(names)}]"
+        return small_config("data=npz", f"data.path={folder / 'own.npz'}", listed, *told, *overrides)
+
+    def test_the_same(self, export: Path, tmp_path: Path) -> None:
+        assert identified(self.config(tmp_path, self.NAMES, f"model.init={export}"))[1] == []
+
+    @pytest.mark.parametrize("names", [("x", "bird", "cat"), ("dog", "cat", "bird"), ("bird", "cat", "dogs")])
+    def test_others(self, export: Path, tmp_path: Path, names: Sequence[str]) -> None:
+        told = r"was told the classes bird,cat,dog, and this run has .*; set 'data.classes=\[bird,cat,dog\]'$"
+        assert ",".join(names) in refused(self.config(tmp_path, names, f"model.init={export}"), told)
+
+    def test_another_number(self, export: Path, tmp_path: Path) -> None:
+        told = r"set what it was made with: 'data.classes=\[bird,cat,dog\]'$"
+        for names in (("bird", "cat"), ("bird", "cat", "dog", "x")):
+            refused(self.config(tmp_path, names, f"model.init={export}"), told)
+
+    def test_of_a_run(self, tmp_path: Path) -> None:
+        config = self.config(tmp_path, self.NAMES)
+        run = run_of(tmp_path / "run", pack(build_unet(config.model, 0).state_dict()), config=config)
+        assert identified(self.config(tmp_path, ("a", "b", "c"), f"model.init={run}"))[1] == []  # it has not told
+        (run / "partition.json").write_text(json.dumps({"class_names": self.NAMES, "clients": {}}))
+        refused(self.config(tmp_path, ("a", "b", "c"), f"model.init={run}"), "was told the classes bird,cat,dog, and")
+
+    def test_names_are_quoted_where_they_must_be(self) -> None:
+        assert as_setting(("a b", "null")) == '\'data.classes=["a b","null"]\''
+        assert compose_data(as_setting(("it's", "null", "7"))) == ("it's", "null", "7")
+
+
+def compose_data(setting: str) -> object:
+    [word] = shlex.split(setting)
+    return small_config("data=npz", "data.path=/own.npz", word).data.fixed_classes
 
 
 def test_a_model_of_this_program_is_named(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", 1, 2)
     (run / CHECKPOINTS / "round_0002" / "ema.safetensors").write_bytes(b"torn")
     assert (trained_model(run)[1].vector == -1).all()
-    with pytest.raises(SettingError, match="round=2: its checkpoint is damaged"):
+    with pytest.raises(SettingError, match="--round=2: its checkpoint is damaged"):
         trained_model(run, round=2)
 
 
@@ -64,15 +64,15 @@ def test_one_that_is_removed_while_it_is_read_is_passed_over(tmp_path: Path, mon
 
 
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"run=.*none: is not a run folder: there is no such folder"):
+    with pytest.raises(SettingError, match=r"RUN=.*none: is not a run folder: there is no such folder"):
         trained_model(tmp_path / "none")
     with pytest.raises(SettingError, match=r"is not a run folder: has no config.yaml"):
         trained_model(tmp_path)
     run = run_of(tmp_path / "begun")
-    with pytest.raises(SettingError, match=r"run=.*begun: has no checkpoint yet"):
+    with pytest.raises(SettingError, match=r"RUN=.*begun: has no checkpoint yet"):
         trained_model(run)
     run = run_of(tmp_path / "run", 1, 3)
-    with pytest.raises(SettingError, match=r"round=2: there is no checkpoint of this round in .*; of rounds: 1, 3"):
+    with pytest.raises(SettingError, match=r"--round=2: there is no checkpoint of this round in .*; of rounds: 1, 3"):
         trained_model(run, round=2)
     for state in run.glob(f"{CHECKPOINTS}/*/state.json"):
         state.write_text("{}")
@@ -84,7 +84,7 @@ def test_a_run_of_another_version_is_told_from_one_of_this(tmp_path: Path) -> No
     run = run_of(tmp_path / "run", 1)
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(text.replace("ema_decay", "ema"))
-    with pytest.raises(SettingError, match=r"run=.*: its config.yaml does not fit this version of fedphd \(ema"):
+    with pytest.raises(SettingError, match=r"RUN=.*: its config.yaml does not fit this version of fedphd \(ema"):
         trained_model(run)
 
 
