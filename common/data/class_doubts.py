@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from fedphd.common.data.class_list import is_number
-from fedphd.common.data.classes import ONE_CLASS
+from fedphd.common.data.class_list import ONE_CLASS, is_number
 from fedphd.common.data.decoding.words import some
 
 REMEDY = "name them alike, or give data.classes"
