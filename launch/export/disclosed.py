@@ -14,8 +14,8 @@ def travelled(config: Config) -> str:
 
 def told_of_images(config: Config) -> str:
     """Say what clients told of their images beside counts."""
-    told = _listed(["notes on what was changed or left out of them", *_answers(config)])
-    return f"they told of their images {told}, as they are"
+    told = _listed(["notes on what was changed or left out of their images", *_answers(config)])
+    return f"they sent {told}, without noise"
 
 
 def _answers(config: Config) -> Iterator[str]:
