@@ -145,6 +145,7 @@ def test_fedphds_images_are_drawn_and_measured_as_the_authors_do(name: str) -> N
         "eta": 0.0,
         "spacing": "trailing",
         "clip": True,
+        "guidance": 1.0,
     }
     assert (config.diffusion.timesteps, config.diffusion.beta_start, config.diffusion.beta_end) == (1000, 1e-4, 0.02)
     assert (config.diffusion.beta_schedule, config.diffusion.prediction) == ("linear", "epsilon")

@@ -52,6 +52,7 @@ def partitions(draw):
     # The published draw asks that the smallest share of all images is `min_samples` of them, before it rounds: with as
     # many images as clients, that has no solution.
     assume(config.kind != "quantity" or config.draw == "seeded" or len(labels) >= 6 * clients)
+    assume(config.kind != "dirichlet" or classes > 1)  # which has nothing to spread of one
     return labels, classes, config, clients
 
 

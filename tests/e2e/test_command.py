@@ -24,7 +24,7 @@ def fedphd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         (["topology.edges=11"], "topology.edges=11", "at most topology.clients=10"),
         (["data=npz", "data.path=missing.npz"], "missing.npz", "no such file"),
         (["data=npz"], "data.path=null", "data.path=/path/to/images"),
-        (["data=npz", "data.path=no_labels.npz"], "no_labels.npz", "lacks train_y"),
+        (["data=npz", "data.path=no_images.npz"], "no_images.npz", "lacks "),
         (["pruning.ratio=1"], "pruning.ratio=1", "less than 1"),
         (["pruning.ratio=0.9"], "pruning.ratio=0.9", "at most 0.75"),
         (["training.bogus=1"], "training.bogus=1", "see conf/config.yaml"),
@@ -42,7 +42,7 @@ def fedphd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_a_bad_setting_ends_in_one_line_and_exit_code_2(
     tmp_path: Path, arguments: list[str], key_and_value: str, advice: str
 ) -> None:
-    np.savez(tmp_path / "no_labels.npz", train_x=np.zeros((20, 8, 8), np.uint8))
+    np.savez(tmp_path / "no_images.npz", train_y=np.zeros(20, np.uint8))
     done = fedphd(tmp_path, *arguments)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

@@ -75,7 +75,7 @@ def test_clients_are_asked_and_the_model_is_the_same(tmp_path: Path, overrides: 
     assert (tmp_path / "asked" / "evaluation" / "nearest.png").exists() != own_parts
     page = write_report(tmp_path / "asked").read_text(encoding="utf-8")
     assert "The model of round 2 at each client" in page
-    assert "Are generated images copies?" in page
+    assert "Are generated images of round 2 copies?" in page
     assert ("Generated images and their nearest training images" in page) != own_parts
 
 
