@@ -9,7 +9,6 @@ from fedphd.common.config import Config, decides, leaves, validate
 from fedphd.common.errors import SettingError
 from fedphd.common.run.figures import one_line
 from fedphd.common.run.run_folder import CONFIG
-from fedphd.launch.classes import with_classes
 
 KEY = "checkpoint.resume"
 
@@ -43,6 +42,8 @@ def from_resumed(tree: Any, key: str = KEY) -> Config | None:
     before = settings_of(Path(resume).expanduser(), key)
     if all(isinstance(tree.get(group), dict) for group in ("pruning", "data", "model")):  # else `validate` says so
         _close(tree, before)
+    from fedphd.launch.classes import with_classes  # noqa: PLC0415  (imports torch)
+
     now = with_classes(validate(tree))
     old, new = dict(leaves(before.model_dump())), dict(leaves(now.model_dump()))
     for name in sorted(old.keys() | new.keys(), key=lambda name: (not name.endswith(".kind"), name)):  # choices first

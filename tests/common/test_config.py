@@ -48,7 +48,7 @@ def paths(composed: str, folder: Path) -> list[str]:
         "evaluation=fid": "evaluation.inception_weights",
     }
     if composed == "adapters=lora":
-        return [f"model.init={folder}"]
+        return ["method=fedavg", f"model.init={folder}"]
     if composed == "partition=own":
         return ["data=npz", f"data.path={folder}"]
     return [f"{needed[composed]}={folder}"] if composed in needed else []
