@@ -98,7 +98,7 @@ def test_images_for_the_clients_to_compare_are_bounded_and_take_time() -> None:
     with pytest.raises(SettingError, match=r"^evaluation\.memorisation=10001: .*less than or equal to 10000$"):
         compose(["partition.holdout=0.1", "evaluation.memorisation=10001"])
     many = ["partition.holdout=0.1", "evaluation.memorisation=10000", "evaluation.final_images=1000"]
-    [note] = check(compose([*many, "sampler.steps=1000", "runtime.device=cpu"]))
+    [note] = check(compose([*many, "sampler.steps=1000", "runtime.device=cpu"])).notes
     assert note.startswith("an evaluation draws up to 11000 images in 1000 steps: ")
     assert "lower evaluation.images, evaluation.final_images, evaluation.memorisation or sampler.steps=1000" in note
 

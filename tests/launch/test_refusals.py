@@ -47,8 +47,8 @@ def test_the_known_settings_are_those_of_the_yaml_files() -> None:
     assert settings()["partition.alpha"] == ["partition=dirichlet", "partition=quantity"]
     assert settings()["model.adapters.rank"] == ["adapters=lora"]
     assert "method.method" not in settings()  # it sets what other groups have
-    assert {"digits8", "ldm256"} <= set(settings()["model.unet.dropout"])  # and a model what fits it
-    assert settings()["model.unet.attn_norm_num_groups"] == ["ldm256"]
+    assert {"model=digits8", "model=ldm256"} <= set(settings()["model.unet.dropout"])  # and a model what fits it
+    assert settings()["model.unet.attn_norm_num_groups"] == ["model=ldm256"]
     assert "model.training.lr" not in settings()
 
 
