@@ -24,7 +24,7 @@ from fedphd.common.wire.codec.coded import code
 from fedphd.common.wire.parts import part_of
 
 TABLE = "class_embedding.weight"
-CONVNEXT = yaml.safe_load((files("fedphd.conf") / "model" / "feddiffuse_fmnist.yaml").read_text())
+CONVNEXT = yaml.safe_load((files("fedphd.conf") / "model" / "feddiffuse_fmnist.yaml").read_text())["model"]
 CONVNEXT["unet"] |= {"sample_size": 8, "dim": 8, "dim_mults": [1, 2], "attention_head_dim": 4}
 BARE = {
     "unet2d": small_config("model.unet.block_out_channels=[8,16]", "model.unet.norm_num_groups=2").model,
