@@ -285,6 +285,32 @@ def no_such(what: str, given: object, known: Collection[str], path: str) -> str:
     return f"there is no such {what}; {meant}use {', '.join(known)}{own}"
 
 
+def find_named(key: str, name: str, known: Mapping[str, Any], what: str, path: str) -> Any:
+    """Find what a setting names: by its registered name, or a user's own by its import path.
+
+    Parameters
+    ----------
+    key : str
+        The setting's dotted name, for errors.
+    name : str
+        Its value.
+    known : Mapping[str, Any]
+        What is registered, by name.
+    what, path : str
+        As for `no_such`.
+
+    Raises
+    ------
+    SettingError
+        If there is no such thing, or it cannot be imported.
+    """
+    if name in known:
+        return known[name]
+    if ":" not in name:
+        raise SettingError(key, name, no_such(what, name, known, path))
+    return import_object(key, name)
+
+
 def import_object(key: str, path: str) -> Any:
     """Import what a user's setting names as ``package.module:attribute``.
 

@@ -1,13 +1,11 @@
 """How many classes a model is told: as many as the images have."""
 
 from fedphd.common.config import CLASS_EMBEDS, Config
-from fedphd.common.config.topology import client_id
 from fedphd.common.data import holder_data, load
 from fedphd.common.data.class_doubts import other_kinds
 from fedphd.common.data.class_list import common_classes
-from fedphd.common.data.holders import ROOT
 from fedphd.common.errors import SettingError
-from fedphd.launch.holdings import root_has_none, whose
+from fedphd.launch.holdings import holders_here, whose
 
 
 def with_classes(config: Config) -> Config:
@@ -54,9 +52,7 @@ def _with_names(config: Config) -> Config:
     if config.runtime.elsewhere or "classes" not in type(data).model_fields:
         advice = "each client brings its own images; with model.classes=labels name all classes: data.classes=[a,b]"
         raise SettingError("data.classes", None, advice)
-    holders = [] if root_has_none(config) else [ROOT]
-    holders += [client_id(index) for index in range(config.topology.clients)]
-    named = {holder: _names(config, holder) for holder in holders}
+    named = {holder: _names(config, holder) for holder in holders_here(config)}
     for holder, doubt in other_kinds(named).items():
         raise SettingError("data.classes", None, f"{holder}: {doubt}")
     classes = tuple(common_classes(named.values()))

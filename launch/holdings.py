@@ -60,9 +60,8 @@ def read_images(config: Config) -> list[Holding]:
     SettingError
         If images are missing, cannot be read, are too few to measure with, do not fit the model, or cannot be split.
     """
-    clients = [client_id(index) for index in range(config.topology.clients)]
     splits = config.partition.splits
-    holders = {ALL: config.data} if splits else {name: holder_data(config, name) for name in _holders(config, clients)}
+    holders = {ALL: config.data} if splits else {name: holder_data(config, name) for name in holders_here(config)}
     found = {}
     for holder, data in holders.items():
         _check_there(data, holder)
@@ -75,7 +74,9 @@ def read_images(config: Config) -> list[Holding]:
         of_root = config.model_copy(update={"data": holder_data(config, ROOT)})
         check_real(of_root, fewest(find_measures(config.evaluation.measures)))
     if splits:
-        partition(found[ALL].labels, len(found[ALL].class_names), config.partition, len(clients), config.seed)
+        partition(
+            found[ALL].labels, len(found[ALL].class_names), config.partition, config.topology.clients, config.seed
+        )
     doubtful = doubts({holder: one.class_names for holder, one in found.items()})
     return [_holding(holder, one, [*_other_ranges(holder, found), *doubtful[holder]]) for holder, one in found.items()]
 
@@ -102,6 +103,13 @@ def root_has_none(config: Config) -> bool:
     return False
 
 
+def holders_here(config: Config) -> list[str]:
+    """List those who have images of their own that should be on this machine: the root, then the clients."""
+    root = [] if root_has_none(config) else [ROOT]
+    clients = 0 if config.runtime.elsewhere else config.topology.clients
+    return [*root, *(client_id(index) for index in range(clients))]
+
+
 def save(holdings: list[Holding], run_dir: Path) -> None:
     """Write what there is, for the report."""
     told = {one.pop("holder"): one for one in map(asdict, holdings)}
@@ -112,11 +120,6 @@ def read_holdings(run_dir: Path) -> list[Holding]:
     """Read what `save` wrote."""
     told = json.loads((run_dir / HOLDINGS).read_text(encoding="utf-8"))
     return [Holding(holder, **one) for holder, one in told.items()]
-
-
-def _holders(config: Config, clients: list[str]) -> list[str]:
-    root = () if root_has_none(config) else (ROOT,)
-    return [*root, *(() if config.runtime.elsewhere else clients)]
 
 
 def _check_there(data: DataSet, holder: str) -> None:

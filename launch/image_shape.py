@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from fedphd.common.config import Config
-from fedphd.common.config.topology import client_id
 from fedphd.common.data import DataSet, holder_data, load
-from fedphd.common.data.holders import ROOT
 from fedphd.common.errors import SettingError
-from fedphd.launch.holdings import whose
+from fedphd.launch.holdings import holders_here, whose
 
 AXES = {"sample_size": 1, "in_channels": 0, "out_channels": 0}  # of an image's shape (C, H, W)
 USUAL = {"sample_size": 32, "in_channels": 3, "out_channels": 3}  # an example to type
@@ -64,7 +62,7 @@ def _shapes(config: Config) -> Iterator[tuple[int, int, int]]:
         config.data.check_there()
         yield load(config.data, "train", config.seed).shape
         return
-    for holder in _holders(config):
+    for holder in holders_here(config):
         data = holder_data(config, holder)
         try:
             data.check_there()
@@ -72,12 +70,6 @@ def _shapes(config: Config) -> Iterator[tuple[int, int, int]]:
             continue
         with whose(holder):
             yield load(data, "train", config.seed).shape
-
-
-def _holders(config: Config) -> Iterator[str]:
-    yield ROOT
-    if not config.runtime.elsewhere:
-        yield from (client_id(index) for index in range(config.topology.clients))
 
 
 def _check_side(config: Config, unet: Mapping[str, object]) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fedphd.common.network.hub import WEIGHTS
+
 FACTS, REST = "fedphd.json", "fedphd.safetensors"
 UNET, VAE, SCHEDULER = "unet", "vae", "scheduler"  # subfolders
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 TABLE = "time_proj.weight"  # what only the plain U-Net has
 
 

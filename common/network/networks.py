@@ -33,7 +33,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from diffusers import UNet2DModel
 from torch import nn
 
-from fedphd.common.choices import import_object, no_such
+from fedphd.common.choices import find_named
 from fedphd.common.errors import SettingError
 from fedphd.common.network.convnext import ConvNextUNet
 
@@ -100,11 +100,9 @@ def find_network(kind: str) -> Network:
     SettingError
         If there is no such network.
     """
-    if kind in _NETWORKS:
-        return _NETWORKS[kind]
-    if ":" not in kind:
-        raise SettingError(KEY, kind, no_such("network", kind, _NETWORKS, "package.module:Class"))
-    found = import_object(KEY, kind)
+    found = find_named(KEY, kind, _NETWORKS, "network", "package.module:Class")
+    if isinstance(found, Network):
+        return found
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise SettingError(KEY, kind, "is no subclass of torch.nn.Module")
     return _of(found)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedphd.common.choices import import_object, no_such
+from fedphd.common.choices import find_named
 from fedphd.common.errors import SettingError
 
 KEY = "objective.loss"
@@ -24,11 +24,7 @@ def find_distance(loss: str) -> Distance:
     SettingError
         If there is no such distance.
     """
-    if loss in DISTANCES:
-        return DISTANCES[loss]
-    if ":" not in loss:
-        raise SettingError(KEY, loss, no_such("distance", loss, DISTANCES, "package.module:function"))
-    found: Distance = import_object(KEY, loss)
+    found: Distance = find_named(KEY, loss, DISTANCES, "distance", "package.module:function")
     if not callable(found):
         raise SettingError(KEY, loss, "must be a function of the prediction and its target that gives a scalar")
     return found

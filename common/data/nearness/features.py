@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedphd.common.choices import import_object, no_such
+from fedphd.common.choices import find_named
 from fedphd.common.data.images import Pixels
 from fedphd.common.errors import SettingError
 
@@ -41,11 +41,7 @@ def find_features(name: str) -> FeatureMap:
     SettingError
         If there are no such features.
     """
-    if name in FEATURES:
-        return FEATURES[name]
-    if ":" not in name:
-        raise SettingError(KEY, name, no_such("kind of features", name, FEATURES, "package.module:attribute"))
-    found = import_object(KEY, name)
+    found = find_named(KEY, name, FEATURES, "kind of features", "package.module:attribute")
     made = found() if isinstance(found, type) else found
     if not callable(made):
         raise SettingError(KEY, name, "must be a function of uint8 images (n, C, H, W) that gives features (n, d)")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from numbers import Real
 
-from fedphd.common.choices import import_object, no_such
+from fedphd.common.choices import find_named
 from fedphd.common.errors import SettingError
 from fedphd.server.evaluation.measures.clouds import Clouds
 from fedphd.server.evaluation.measures.kernel import kernel_distance
@@ -97,11 +97,9 @@ def take(measures: Mapping[str, Measure], clouds: Clouds) -> dict[str, float]:
 
 
 def _find(name: str) -> Measure:
-    if name in MEASURES:
-        return MEASURES[name]
-    if ":" not in name:
-        raise SettingError(KEY, name, no_such("measure", name, MEASURES, "package.module:function"))
-    found = import_object(KEY, name)
+    found = find_named(KEY, name, MEASURES, "measure", "package.module:function")
+    if isinstance(found, Measure):
+        return found
     if not callable(found):
         raise SettingError(KEY, name, "must be a function of the real and generated features that gives numbers")
     needed = getattr(found, "fewest", FEWEST)
