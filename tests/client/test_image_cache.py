@@ -21,7 +21,6 @@ from fedphd.client.latents import training_set
 from fedphd.client.place import Place
 from fedphd.common.config import Config, to_run_config
 from fedphd.common.data import loading
-from fedphd.common.data.folder_images import FolderImages
 from fedphd.common.flower.delivery import deliver
 from fedphd.common.run.run_folder import CLIENTS, IMAGES
 from fedphd.common.wire.messages import REGISTER, TRAIN, Profile, Unable
@@ -48,20 +47,6 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[number]).save(path)
     return tmp_path / "own"
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count how often each file is opened to be decoded."""
-    times: Counter[str] = Counter()
-    opens = FolderImages.open
-
-    def counted(self: FolderImages, source: Any) -> Image.Image:
-        times[Path(source).name] += 1
-        return opens(self, source)
-
-    monkeypatch.setattr(FolderImages, "open", counted)
-    return times
 
 
 def settings(folder: Path, *overrides: str) -> Config:

@@ -9,7 +9,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ import fedphd.common.data.cache.keeping
 from fedphd.common.data import DATA_SETS, ArrayImages, DataSet, ImageSet
 from fedphd.common.data.cache import keep
 from fedphd.common.data.cache.keeping import UNUSED
-from fedphd.common.data.folder_images import FolderImages
 from fedphd.common.errors import SettingError
 
 NAME = "these images"
@@ -37,20 +35,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "state" / "images"
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count how often each file is opened to be decoded."""
-    times: Counter[str] = Counter()
-    opens = FolderImages.open
-
-    def counted(self: FolderImages, source: Any) -> Image.Image:
-        times[Path(source).name] += 1
-        return opens(self, source)
-
-    monkeypatch.setattr(FolderImages, "open", counted)
-    return times
 
 
 def save(path: Path, seed: int) -> None:
